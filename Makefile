@@ -1,0 +1,53 @@
+# Everything a person needs: `make` lists it. Each target begins with an idempotent set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export TZ := UTC
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test check bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.python: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.run ## install what running needs into .venv
+
+setup-dev: $(VENV)/.dev ## install what tests and checks need too
+
+demo: setup ## serve a sample organization with live traffic on port 8000
+	$(BIN)/stackfluence demo --port 8000
+
+check: setup-dev ## lint, types, layers, SQL style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar src
+
+test: check ## all checks and all tests
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+bench: setup-dev ## run the benches; each prints one JSON line
+	$(BIN)/python -m bench
+
+lock: ## compile the requirement files anew (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.lock
+
+clean: ## remove what the set-up and the tests made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,179 @@
+"""The signed click ID: 47 bytes, 63 URL-safe characters, one spelling. docs/click-id.md has the format.
+
+    version 1 · key id 1 · flags 1 · lifetime in hours 2 · organization 4 · link 6 · UUIDv7 16 · signature 16
+
+The signing key is derived per organization and key id, so an organization can be handed the one that verifies
+its own IDs offline and nobody else's. The UUIDv7 is the click's `event_id`: its time is the time of issue.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import re
+from typing import NamedTuple
+
+from stackfluence.clock import uuid_text
+from stackfluence.names import id_bytes, id_text
+from stackfluence.vocabulary import ClickIdStatus
+
+VERSION = 1
+UNRECORDED = 0b01  # the click could not be put on disk within the deadline
+TEST = 0b10  # the link is marked as a test
+SIGNED_BYTES = 31
+SIGNATURE_BYTES = 16  # 128 bits: 2^-128 a guess, and RFC 2104 allows truncation down to half the output
+LENGTH = 63
+_SALT = b"stackfluence/click-id/v1"
+_BLOCK = 64  # SHA-256's block, RFC 2104
+_INNER_PAD = bytes(b ^ 0x36 for b in range(256))
+_OUTER_PAD = bytes(b ^ 0x5C for b in range(256))
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_SPELLING = re.compile(r"[\w-]{62}[AEIMQUYcgkosw048]", re.ASCII)  # 376 of 378 bits: the last two are zero
+_MAX_SIGNERS = 100_000  # about 70 MB
+
+
+class ClickId(NamedTuple):
+    """What a click ID says. `issued_at_ms` and `expires_at_ms` are milliseconds since 1970 UTC."""
+
+    event_id: str
+    organization_id: str
+    link_id: str
+    issued_at_ms: int
+    expires_at_ms: int
+    is_unrecorded: bool
+    is_test: bool
+    kid: int
+
+
+class Verdict(NamedTuple):
+    """A click ID's status, and what it says when it is valid, expired or unrecorded; None otherwise."""
+
+    status: ClickIdStatus
+    click: ClickId | None
+
+
+def organization_key(secret: bytes, kid: int, organization: bytes) -> bytes:
+    """Return the 32-byte key that signs one organization's IDs: HKDF-SHA256 (RFC 5869), one block."""
+    extracted = hmac.digest(_SALT, secret, "sha256")
+    return hmac.digest(extracted, bytes([kid]) + organization + b"\x01", "sha256")
+
+
+class Signer:
+    """HMAC-SHA256 under one key with both pads absorbed once: 1.4 µs a signature; `hmac.digest` takes 3."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        padded = key.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(padded.translate(_INNER_PAD))
+        self._outer = hashlib.sha256(padded.translate(_OUTER_PAD))
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the truncated signature, 16 bytes."""
+        inner = self._inner.copy()
+        inner.update(message)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()[:SIGNATURE_BYTES]
+
+
+class ClickIdKeys:
+    """The secrets by key id, the first of which signs, and the signers made from them so far."""
+
+    __slots__ = ("_head", "_secrets", "_signers", "kid")
+
+    def __init__(self, secrets: dict[int, bytes], ttl_hours: int) -> None:
+        self._secrets = secrets
+        self._signers: dict[tuple[int, bytes], Signer] = {}
+        self.kid = next(iter(secrets))
+        self._head = (bytes([VERSION, self.kid]), ttl_hours.to_bytes(2, "big"))
+
+    def mint(self, organization_id: str, link_id: str, event: bytes, flags: int = 0) -> bytes:
+        """Return the signed click ID of a click whose UUIDv7 is `event` (16 bytes), as 63 ASCII bytes.
+
+        Raises ValueError when an id or the UUID has the wrong length: it would be signed for ever.
+        """
+        organization = id_bytes(organization_id)
+        start, ttl = self._head
+        message = b"%b%c%b%b%b%b" % (start, flags, ttl, organization, id_bytes(link_id), event)
+        if len(message) != SIGNED_BYTES:
+            raise ValueError(
+                f"a click ID needs an organization, a link and 16 bytes, not {organization_id!r}, {link_id!r}"
+            )
+        signed = message + self._signer(self.kid, organization).sign(message)
+        return binascii.b2a_base64(signed, newline=False).translate(_URL_SAFE)[:LENGTH]
+
+    def verify(self, text: str, organization_id: str | None, at_ms: int) -> Verdict:
+        """Judge a click ID as of `at_ms`; `organization_id` None accepts every organization's.
+
+        Order of judgement: missing, malformed, bad_signature (an unknown key id too), wrong_organization,
+        expired, unrecorded, valid.
+        """
+        if not text:
+            return Verdict(ClickIdStatus.missing, None)
+        raw = decode(text)
+        if raw is None:
+            return Verdict(ClickIdStatus.malformed, None)
+        if not self._is_signed(raw):
+            return Verdict(ClickIdStatus.bad_signature, None)
+        click = read(raw)
+        if organization_id is not None and click.organization_id != organization_id:
+            return Verdict(ClickIdStatus.wrong_organization, None)
+        if at_ms >= click.expires_at_ms:
+            return Verdict(ClickIdStatus.expired, click)
+        return Verdict(ClickIdStatus.unrecorded if click.is_unrecorded else ClickIdStatus.valid, click)
+
+    def verification_key(self, organization_id: str) -> dict[int, str]:
+        """Return key id → hex key that verifies one organization's IDs, and nobody else's, offline."""
+        organization = id_bytes(organization_id)
+        return {kid: organization_key(secret, kid, organization).hex() for kid, secret in self._secrets.items()}
+
+    def _is_signed(self, raw: bytes) -> bool:
+        kid, organization = raw[1], raw[5:9]
+        if kid not in self._secrets:
+            return False
+        signer = self._signers.get((kid, organization))
+        if signer is not None:
+            return hmac.compare_digest(signer.sign(raw[:SIGNED_BYTES]), raw[SIGNED_BYTES:])
+        signer = Signer(organization_key(self._secrets[kid], kid, organization))
+        if not hmac.compare_digest(signer.sign(raw[:SIGNED_BYTES]), raw[SIGNED_BYTES:]):
+            return False  # and not kept: forgeries must neither fill the memory nor drive out real ones
+        self._keep(kid, organization, signer)
+        return True
+
+    def _signer(self, kid: int, organization: bytes) -> Signer:
+        signer = self._signers.get((kid, organization))
+        if signer is None:
+            signer = Signer(organization_key(self._secrets[kid], kid, organization))
+            self._keep(kid, organization, signer)
+        return signer
+
+    def _keep(self, kid: int, organization: bytes, signer: Signer) -> None:
+        if len(self._signers) >= _MAX_SIGNERS:
+            self._signers.clear()
+        self._signers[kid, organization] = signer
+
+
+def decode(text: str) -> bytes | None:
+    """Return the 47 bytes of a well-formed click ID of this version, else None; each has one spelling."""
+    if _SPELLING.fullmatch(text) is None:
+        return None
+    raw = binascii.a2b_base64(text.encode().translate(_STANDARD) + b"=")
+    return raw if raw[0] == VERSION else None
+
+
+def read(raw: bytes) -> ClickId:
+    """Return what 47 decoded bytes say, unverified."""
+    issued_at_ms = int.from_bytes(raw[15:21], "big")
+    return ClickId(
+        event_id=uuid_text(raw[15:31]),
+        organization_id=id_text("org_", raw[5:9]),
+        link_id=id_text("lnk_", raw[9:15]),
+        issued_at_ms=issued_at_ms,
+        expires_at_ms=issued_at_ms + int.from_bytes(raw[3:5], "big") * 3_600_000,
+        is_unrecorded=bool(raw[2] & UNRECORDED),
+        is_test=bool(raw[2] & TEST),
+        kid=raw[1],
+    )

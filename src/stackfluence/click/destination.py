@@ -1,0 +1,107 @@
+"""Where a link leads: the destination with its own query and fragment kept, what the visitor brought passed through.
+
+Nothing a visitor sends can change the destination's host, path or own parameters: incoming parameters are compared
+with the destination's as the most lenient servers would read them, and the ones that collide are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
+
+from stackfluence.snapshot import Link
+
+PARAMETER = b"inf_click_id"
+MACROS = ("creator", "campaign", "asset", "platform", "link_id")
+MAX_PASSED = 2_000  # bytes of incoming query that are passed on; longer addresses fail in shops and proxies
+_URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # RFC 3986 reserved, and % so that what is encoded stays as it is
+_PLAIN = re.compile(r"[!-~]+")  # printable ASCII: nothing that could end a header line
+_UNSAFE = re.compile(rb"[^!$%&'()*+,/:;=?@~\w.\-]|%(?![0-9A-Fa-f]{2})", re.ASCII)
+
+
+class Destination:
+    """A link made ready to redirect to: everything about its address that doesn't depend on the visitor."""
+
+    __slots__ = ("fallback", "head", "is_expiring", "link", "organization", "own_names", "tail")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.organization = link.organization_id.encode()
+        self.fallback = to_ascii(link.fallback_url).encode() if link.fallback_url else b""
+        address, hash_sign, fragment = to_ascii(fill_macros(link)).encode().partition(b"#")
+        query = address.partition(b"?")[2]
+        self.own_names = frozenset(lenient_name(pair) for pair in query.split(b"&") if pair) | {PARAMETER}
+        if b"?" not in address:
+            address += b"?"
+        elif query and not query.endswith(b"&"):
+            address += b"&"
+        self.head = address
+        self.tail = hash_sign + fragment
+        self.is_expiring = link.expires_at_ms is not None or link.ends_at_ms is not None or link.starts_at_ms is not None
+
+    def is_open(self, at_ms: int) -> bool:
+        """Whether the link redirects at a time: active, inside its own and its campaign's dates."""
+        link = self.link
+        if link.status != "active":
+            return False
+        if not self.is_expiring:
+            return True
+        return not (
+            (link.expires_at_ms is not None and at_ms >= link.expires_at_ms)
+            or (link.ends_at_ms is not None and at_ms >= link.ends_at_ms)
+            or (link.starts_at_ms is not None and at_ms < link.starts_at_ms)
+        )
+
+    def address(self, query: bytes, signed_click_id: bytes) -> bytes:
+        """Return the Location for a request's raw query and a click ID; empty: without one, as HEAD gets it."""
+        passed = self._passed(query) if query else b""
+        if signed_click_id:
+            return b"%b%b%b=%b%b" % (self.head, passed, PARAMETER, signed_click_id, self.tail)
+        return (self.head + passed).rstrip(b"?&") + self.tail
+
+    def _passed(self, query: bytes) -> bytes:
+        kept = [pair for pair in query[:MAX_PASSED].split(b"&") if pair and lenient_name(pair) not in self.own_names]
+        return _UNSAFE.sub(_percent, b"&".join(kept)) + b"&" if kept else b""
+
+
+def fill_macros(link: Link) -> str:
+    """Return the destination with `{creator}`, `{campaign}`, `{asset}`, `{platform}`, `{link_id}` in its query filled."""
+    address, mark, query = link.destination_url.partition("?")
+    if "{" not in query:
+        return link.destination_url
+    values = (link.creator_handle, link.campaign_slug, link.asset_slug, link.platform, link.id)
+    for name, value in zip(MACROS, values, strict=True):
+        query = query.replace("{%s}" % name, quote_plus(value))
+    return address + mark + query
+
+
+def lenient_name(pair: bytes) -> bytes:
+    """Return a parameter's name as the most lenient reader sees it.
+
+    PHP reads `a.b`, `a b` and `a[b]` as `a_b` or `a`, takes the last of two, and ignores leading blanks; others ignore
+    case. Two names that any of them could confuse come out equal here.
+    """
+    name = pair.partition(b"=")[0]
+    if b"%" in name or b"+" in name:
+        name = unquote_to_bytes(name.replace(b"+", b" "))
+    name = name.strip().partition(b"\0")[0].partition(b"[")[0]
+    return name.lower().replace(b".", b"_").replace(b" ", b"_")
+
+
+def to_ascii(url: str) -> str:
+    """Return an address as it may stand in a header: host in IDNA, everything else percent-encoded where it must be.
+
+    Raises ValueError for what is no http or https address.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise ValueError("a destination is http or https")
+    if _PLAIN.fullmatch(url):
+        return url
+    parts = urlsplit(url)
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    rest = url.split("://", 1)[1][len(parts.netloc) :]
+    return f"{parts.scheme}://{host}{quote(rest, safe=_URL_CHARACTERS)}"
+
+
+def _percent(match: re.Match[bytes]) -> bytes:
+    return b"".join(b"%%%02X" % byte for byte in match.group())

@@ -1,0 +1,128 @@
+"""What an edge process holds, beside its connections: snapshot, journal, click ID keys, counters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from functools import partial
+from typing import TYPE_CHECKING
+
+from stackfluence import snapshot
+from stackfluence.click import redirect
+from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.click.links import Snapshot
+from stackfluence.click.visitor import Networks
+from stackfluence.events.journal import Journal
+from stackfluence.snapshot import EdgeRow
+from stackfluence.vocabulary import RedirectOutcome
+
+if TYPE_CHECKING:
+    from stackfluence.click.server import Request
+
+LOOK_UP_SECONDS = 0.25
+MAX_LOOK_UPS = 64  # unknown links asked of the catalog at once: a scan must not become the catalog's load
+MAX_ABSENT = 10_000
+log = logging.getLogger(__name__)
+
+LookUp = Callable[[bytes], Awaitable[bytes | None]]
+Route = Callable[["Request"], None]
+
+
+class Edge:
+    """State of one edge process, touched by its event loop alone.
+
+    `find_link(key)` asks the catalog for a packed link; `routes` are (methods, path prefix, function), tried in order,
+    and what none of them takes is handed to the core behind `core_socket`.
+    """
+
+    def __init__(
+        self, links: Snapshot, journal: Journal, click_ids: ClickIdKeys, *, find_link: LookUp, proxies: Networks, core_socket: str
+    ) -> None:
+        self.snapshot = links
+        self.journal = journal
+        self.click_ids = click_ids
+        self.proxies = proxies
+        self.core_socket = core_socket
+        self.counts: Counter[str] = Counter()
+        self.date = b""
+        self.routes: list[tuple[frozenset[bytes], bytes, Route]] = [
+            (frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")), b"/c/", partial(redirect.redirect, self)),
+            (frozenset((b"GET", b"HEAD")), b"/healthz", self._healthz),
+        ]
+        self.settle_click = partial(redirect.settle, self)
+        self._find_link = find_link
+        self._asking: dict[bytes, list[Request]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._absent: set[bytes] = set()
+        self.tick()
+
+    def tick(self) -> None:
+        """Called once a second: the Date header's text, RFC 9110 section 6.6.1."""
+        self.date = formatdate(usegmt=True).encode()
+
+    def count(self, outcome: RedirectOutcome) -> None:
+        """Count how a request for a link ended."""
+        self.counts[outcome] += 1
+
+    def route(self, method: bytes, target: bytes) -> Route | None:
+        """Return the function that answers a request here; None hands it to the core."""
+        for methods, prefix, function in self.routes:
+            if target.startswith(prefix) and method in methods:
+                return function
+        return None
+
+    def forget_absent(self) -> None:
+        """After a change of the catalog, links that were not there may be."""
+        self._absent.clear()
+
+    def look_up(self, key: bytes, request: Request) -> None:
+        """Ask the catalog for a link the snapshot lacks, once for all who wait for it, then answer them."""
+        if key in self._absent:
+            self._unknown(request)
+        elif key in self._asking:
+            self._asking[key].append(request)
+        elif len(self._asking) >= MAX_LOOK_UPS:
+            self._undecided(request)
+        else:
+            self._asking[key] = [request]
+            task = asyncio.get_running_loop().create_task(self._ask(key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, key: bytes) -> None:
+        packed: bytes | None = None
+        is_answered = False
+        try:
+            packed = await asyncio.wait_for(self._find_link(key), LOOK_UP_SECONDS)
+            is_answered = True
+        except Exception as error:  # whatever the catalog's driver raises, the visitor gets an answer
+            log.warning("link_look_up_failed", extra={"error": repr(error)})
+        if packed is not None:
+            self.snapshot.apply_one(EdgeRow(snapshot.LINK, key, packed))
+        elif is_answered and len(self._absent) < MAX_ABSENT:
+            self._absent.add(key)
+        destination = self.snapshot.find(key)
+        for request in self._asking.pop(key):
+            if destination is not None:
+                redirect.follow(self, request, destination, request.target.partition(b"?")[2])
+            elif is_answered:
+                self._unknown(request)
+            else:
+                self._undecided(request)
+
+    def _unknown(self, request: Request) -> None:
+        self.count(RedirectOutcome.unknown_link)
+        request.refuse(404, "unknown-link", "There is no such link.")
+
+    def _undecided(self, request: Request) -> None:
+        self.count(RedirectOutcome.undecided_link)
+        request.refuse(503, "unavailable", "This link can't be looked up right now.", b"retry-after: 1\r\n")
+
+    def _healthz(self, request: Request) -> None:
+        request.answer(
+            b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
+            b'content-length: 15\r\n\r\n%b' % (self.date, b"" if request.method == b"HEAD" else b'{"status":"ok"}')
+        )

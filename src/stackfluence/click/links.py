@@ -1,0 +1,179 @@
+"""The snapshot: every link, key, host and salt an edge needs, in memory, and on its disk for when the catalog is away.
+
+Links are kept as packed bytes (one million take about 400 MB) and unpacked when they are clicked.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from stackfluence import snapshot
+from stackfluence.click.destination import Destination
+from stackfluence.names import link_key
+from stackfluence.snapshot import EdgeChunk, EdgeRow, Host, Key, Organization
+
+MAX_REMEMBERED = 200_000  # request paths whose key is known, and links kept unpacked; about 100 MB when full
+PREFIX = b"/c/"
+_SCHEMA = """
+create table if not exists entries (space text not null, key blob not null, value blob not null, primary key (space, key)) without rowid;
+create table if not exists meta (name text primary key, value text not null) without rowid;
+"""
+
+
+class Snapshot:
+    """What an edge knows. One event loop changes and reads it; `Copy` keeps it on disk."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.links: dict[bytes, bytes] = {}
+        self.keys: dict[bytes, Key] = {}
+        self.organizations: dict[str, Organization] = {}
+        self.hosts: dict[str, Host] = {}
+        self.salts: dict[str, bytes] = {}
+        self.unusable = 0  # links whose destination can't be redirected to
+        self._paths: dict[tuple[bytes, bytes], bytes] = {}
+        self._ready: dict[bytes, Destination] = {}
+        self._unnamed: dict[str, set[bytes]] | None = None  # while a full answer comes in: what it has not named yet
+
+    def key_of(self, host: bytes, path: bytes) -> bytes | None:
+        """Return the link key of a request's Host and raw path, None when the path is no link's."""
+        key = self._paths.get((host, path))
+        if key is None:
+            key = self._parse(host, path)
+            if key is not None:
+                if len(self._paths) >= MAX_REMEMBERED:
+                    self._paths.clear()
+                self._paths[host, path] = key
+        return key
+
+    def find(self, key: bytes) -> Destination | None:
+        """Return the link under a key, ready to redirect to."""
+        ready = self._ready.get(key)
+        if ready is None:
+            packed = self.links.get(key)
+            if packed is None:
+                return None
+            try:
+                ready = Destination(snapshot.decode_link(packed))
+            except ValueError:
+                self.unusable += 1
+                return None
+            if len(self._ready) >= MAX_REMEMBERED:
+                self._ready.clear()
+            self._ready[key] = ready
+        return ready
+
+    def apply(self, chunk: EdgeChunk) -> None:
+        """Take over some changes; `finish` must follow the last chunk of an answer."""
+        if chunk.is_reset:
+            spaces = (snapshot.LINK, snapshot.KEY, snapshot.ORGANIZATION, snapshot.HOST, snapshot.SALT)
+            self._unnamed = {space: set(self._keys_in(space)) for space in spaces}
+        for row in chunk.rows:
+            if self._unnamed is not None:
+                self._unnamed[row.space].discard(row.key)
+            self.apply_one(row)
+
+    def finish(self, revision: int) -> list[EdgeRow]:
+        """End an answer, the snapshot now being at `revision`; returns what a full answer no longer named."""
+        gone = [EdgeRow(space, key, None) for space, keys in (self._unnamed or {}).items() for key in keys]
+        for row in gone:
+            self.apply_one(row)
+        self._unnamed = None
+        self.revision = revision
+        return gone
+
+    def _parse(self, host: bytes, path: bytes) -> bytes | None:
+        parts = path[len(PREFIX) :].rstrip(b"/").split(b"/")
+        if not 2 <= len(parts) <= 3:
+            return None
+        try:
+            creator, campaign, *asset = (unquote_to_bytes(part).decode() for part in parts)
+        except UnicodeDecodeError:
+            return None
+        return link_key(self.host_of(host), creator, campaign, *asset)
+
+    def host_of(self, host: bytes) -> str:
+        """Return the name under which a Host header's links are kept, empty for the default host or an unknown one."""
+        text = host.decode("latin-1").lower()
+        name, _, port = text.rpartition(":")
+        known = self.hosts.get((name if name and port.isdigit() else text).rstrip("."))
+        return "" if known is None or known.is_default else known.hostname
+
+    def _keys_in(self, space: str) -> Iterable[bytes]:
+        if space == snapshot.LINK:
+            return self.links
+        if space == snapshot.KEY:
+            return self.keys
+        names = {snapshot.ORGANIZATION: self.organizations, snapshot.HOST: self.hosts, snapshot.SALT: self.salts}[space]
+        return [name.encode() for name in names]
+
+    def apply_one(self, row: EdgeRow) -> None:
+        """Take over one change."""
+        space, key, value = row
+        if space == snapshot.LINK:
+            self._ready.pop(key, None)
+            if value is None:
+                self.links.pop(key, None)
+            else:
+                self.links[key] = value
+        elif space == snapshot.KEY:
+            if value is None:
+                self.keys.pop(key, None)
+            else:
+                self.keys[key] = snapshot.decode_key(value)
+        elif space == snapshot.ORGANIZATION:
+            if value is None:
+                self.organizations.pop(key.decode(), None)
+            else:
+                self.organizations[key.decode()] = snapshot.decode_organization(value)
+        elif space == snapshot.HOST:
+            self._paths.clear()
+            if value is None:
+                self.hosts.pop(key.decode(), None)
+            else:
+                self.hosts[key.decode()] = snapshot.decode_host(value)
+        elif value is None:
+            self.salts.pop(key.decode(), None)
+        else:
+            self.salts[key.decode()] = value
+
+
+class Copy:
+    """The snapshot on disk: an SQLite file of this edge alone, written from a thread, read once at the start."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        path.chmod(0o600)  # it holds salts
+        self._db.executescript("pragma journal_mode = delete; pragma secure_delete = on; pragma synchronous = normal;")
+        self._db.executescript(_SCHEMA)
+
+    def load_into(self, target: Snapshot) -> None:
+        """Fill an empty snapshot; a copy of another version of the records is forgotten."""
+        meta = dict(self._db.execute("select name, value from meta").fetchall())
+        if meta.get("version") != str(snapshot.SNAPSHOT_VERSION):
+            self._db.executescript("delete from entries; delete from meta;")
+            return
+        for space, key, value in self._db.execute("select space, key, value from entries"):
+            target.apply_one(EdgeRow(space, key, value))
+        target.finish(int(meta["revision"]))
+
+    def write(self, rows: list[EdgeRow], revision: int | None) -> None:
+        """Put changes on disk; `revision` ends an answer. Blocks: call it from a thread."""
+        with self._lock:
+            self._db.execute("begin immediate")
+            self._db.executemany("delete from entries where space = ? and key = ?", [(r.space, r.key) for r in rows if r.value is None])
+            self._db.executemany("insert or replace into entries values (?, ?, ?)", [r for r in rows if r.value is not None])
+            if revision is not None:
+                values = [("version", str(snapshot.SNAPSHOT_VERSION)), ("revision", str(revision))]
+                self._db.executemany("insert or replace into meta values (?, ?)", values)
+            self._db.execute("commit")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -1,0 +1,161 @@
+"""What the edge doesn't own goes to the core: request and response streamed through a Unix socket, both ways bounded.
+
+The core trusts forwarding headers from this socket alone, so the visitor's own are replaced here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+if TYPE_CHECKING:
+    from stackfluence.click.server import Request
+
+HELD_BYTES = 256 << 10  # of a body that is read ahead while the core is not ready for it
+CONNECT_SECONDS = 5.0
+_DROPPED = frozenset(
+    (
+        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"trailer", b"upgrade", b"expect",
+        b"transfer-encoding", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip",
+        b"http2-settings",
+    )
+)  # fmt: skip
+
+
+class Relay(asyncio.Protocol):
+    """One request handed to the core over a connection of its own; it begins when its turn to be answered has come."""
+
+    def __init__(self, request: Request, core_socket: str, is_chunked: bool) -> None:
+        self._request = request
+        self._socket = core_socket
+        self._is_chunked = is_chunked
+        self._held: list[bytes] | None = []  # body before the connection stands
+        self._held_bytes = 0
+        self._core: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._has_answered = False
+        self._is_done = False
+        self._parser = httptools.HttpResponseParser(self)
+
+    def start(self) -> None:
+        """Connect, once."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._connect())
+
+    def send_body(self, body: bytes) -> None:
+        """Pass on a piece of the request's body."""
+        self._send(b"%x\r\n%b\r\n" % (len(body), body) if self._is_chunked else body)
+
+    def end_body(self) -> None:
+        """The request is complete."""
+        if self._is_chunked:
+            self._send(b"0\r\n\r\n")
+
+    def client_gone(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._is_done = True
+        if self._task is not None:
+            self._task.cancel()
+        if self._core is not None:
+            self._core.abort()
+
+    def pause_reading(self) -> None:
+        """The client reads slowly: the core must wait."""
+        if self._core is not None:
+            self._core.pause_reading()
+
+    def resume_reading(self) -> None:
+        """The client caught up."""
+        if self._core is not None:
+            self._core.resume_reading()
+
+    # the connection to the core
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._core = cast(asyncio.Transport, transport)
+        self._core.write(self._head() + b"".join(self._held or ()))
+        self._held = None
+        self._request.connection.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        self._has_answered = True
+        self._request.connection.transport.write(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._cut()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_done:
+            return
+        if self._has_answered:
+            self._cut()
+        else:
+            self._fail()
+
+    def pause_writing(self) -> None:
+        self._request.connection.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._request.connection.transport.resume_reading()
+
+    # the response parser, which only tells where the response ends
+
+    def on_headers_complete(self) -> None:
+        if self._request.method == b"HEAD" and self._parser.get_status_code() >= 200:
+            self._finish()
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() >= 200:
+            self._finish()
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(loop.create_unix_connection(lambda: self, self._socket), CONNECT_SECONDS)
+        except (OSError, TimeoutError):
+            self._fail()
+
+    def _send(self, data: bytes) -> None:
+        if self._is_done:
+            return
+        if self._held is None:
+            assert self._core is not None
+            self._core.write(data)
+            return
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > HELD_BYTES:
+            self._request.connection.transport.pause_reading()
+
+    def _head(self) -> bytes:
+        request = self._request
+        lines = [b"%b %b HTTP/1.1\r\n" % (request.method, request.target)]
+        lines += [b"%b: %b\r\n" % pair for pair in request.headers if pair[0].lower() not in _DROPPED]
+        if self._is_chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        scheme = b"https" if request.is_https else b"http"
+        lines.append(b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n\r\n" % (request.address.encode(), scheme))
+        return b"".join(lines)
+
+    def _finish(self) -> None:
+        if self._is_done:
+            return
+        self._is_done = True
+        assert self._core is not None
+        self._core.close()
+        if not self._parser.should_keep_alive():
+            self._request.keeps_alive = False
+        self._request.answer(b"")
+
+    def _fail(self) -> None:
+        self._is_done = True
+        self._request.keeps_alive = False  # its body may still be on the way
+        self._request.refuse(503, "core-unavailable", "This part is restarting; links and events work meanwhile.", b"retry-after: 2\r\nconnection: close\r\n")
+
+    def _cut(self) -> None:
+        """The core broke off inside its answer: so does this connection, or the client would take the half for the whole."""
+        self._is_done = True
+        self._request.connection.transport.abort()

@@ -1,0 +1,366 @@
+"""The journal: every event is on this disk before it is answered.
+
+One directory belongs to one edge process::
+
+    journal.lock                      held by the edge that writes here
+    <node>/0000000000000001.open      being written
+    <node>/0000000000000001.segment   finished; the number is the first line's `seq`
+
+A **node** is one opening of one directory: a random name under which `seq` counts from 1 without a gap. A directory
+that was copied or restored therefore never continues another's numbers.
+
+Commit: the event loop collects lines while one thread writes and syncs the batch before; when that is on disk, the
+loop hands over the next batch and answers all of the last one. A disk that stalls stalls the thread, not the loop:
+what has waited for 250 ms is answered as not recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from stackfluence.clock import now_ms, random_bytes
+from stackfluence.errors import JournalLocked
+from stackfluence.events.event import join_line, split_line
+from stackfluence.names import base32
+
+DEADLINE_SECONDS = 0.25  # promise 2: a redirect never waits longer for the disk
+STALLED_SECONDS = 1.0  # a disk silent for this long is not waited for at all until it answers
+RETRY_SECONDS = 0.1  # after an error the next attempt waits this long, well inside the deadline
+ROTATE_SECONDS = 0.5  # an event is offered to the loader at most this long after its answer
+SEGMENT_BYTES = 32 << 20
+MAX_WAITING = 50_000  # lines, about 60 MB: what 250 ms can bring in, several times over
+TICK_SECONDS = 0.02
+
+Settle = Callable[[Any, bool], None]
+
+
+class Entry(NamedTuple):
+    """A line that waits for the disk, and whom to tell: `settle(ticket, is_recorded)`."""
+
+    organization_id: bytes
+    body: bytes
+    personal: bytes
+    settle: Settle
+    ticket: Any
+    since: float
+
+
+class Batch(NamedTuple):
+    """What the committing thread gets: lines of one node from `first_seq` on; `is_last` asks it to finish."""
+
+    node: str
+    first_seq: int
+    count: int
+    data: bytes
+    rotate: bool
+    is_last: bool
+
+
+class Journal:
+    """The writing side of one journal directory, owned by one event loop."""
+
+    def __init__(self, directory: Path, *, is_fsynced: bool = True) -> None:
+        self.directory = directory
+        self.committed = 0  # lines on disk
+        self.batches = 0
+        self.failures = 0  # batches that the disk refused
+        self.late = 0  # lines that reached the disk after they had been answered as not recorded
+        self.last_error = ""
+        self._segment = _SegmentFile(directory, is_fsynced)
+        self._lock = -1
+        self._node = ""
+        self._seq = 0
+        self._last_ms = 0
+        self._waiting: deque[Entry] = deque()
+        self._flying: list[Entry] | None = None  # None: nothing in flight; emptied when its entries timed out
+        self._flying_count = 0
+        self._flying_since = 0.0
+        self._is_scheduled = False
+        self._retry_at = 0.0
+        self._rotate_at = 0.0
+        self._jobs: SimpleQueue[Batch] = SimpleQueue()
+        self._outcome: OSError | None = None
+        self._wake = -1
+        self._thread: threading.Thread | None = None
+        self._tick: asyncio.TimerHandle | None = None
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Lock the directory, adopt what an earlier edge left, start the committing thread.
+
+        Raises JournalLocked when another edge writes here, OSError when the directory can't be made.
+        """
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = lock(self.directory / "journal.lock")
+        adopt(self.directory)
+        self._loop = loop
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        loop.add_reader(self._wake, self._on_committed)
+        self._thread = threading.Thread(target=self._commit_forever, name="journal", daemon=True)
+        self._thread.start()
+        self._tick = loop.call_later(TICK_SECONDS, self._on_tick)
+
+    def stamp(self) -> int:
+        """Return the time in milliseconds for an event received now; it never goes back while this journal is open."""
+        self._last_ms = max(self._last_ms, now_ms())
+        return self._last_ms
+
+    def append(self, organization_id: bytes, body: bytes, personal: bytes, settle: Settle, ticket: Any) -> None:
+        """Put a line on disk; `settle(ticket, is_recorded)` is called once, from the loop, within the deadline.
+
+        `body` is `encode_leaf`'s, `personal` is `kept TAB expiring`.
+        """
+        since = time.monotonic()
+        if len(self._waiting) >= MAX_WAITING or self.is_stalled(since):
+            self._loop.call_soon(settle, ticket, False)
+            return
+        self._waiting.append(Entry(organization_id, body, personal, settle, ticket, since))
+        if self._flying is None and not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._hand_over)  # after this turn's other requests: one commit for all of them
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether the disk has been silent for so long that nothing waits for it; `now` is time.monotonic()."""
+        return self._flying is not None and now - self._flying_since > STALLED_SECONDS
+
+    async def close(self) -> None:
+        """Commit what waits, finish the segment, release the directory; gives a stalled disk one second."""
+        if self._thread is None:
+            return
+        patience = time.monotonic() + STALLED_SECONDS
+        while (self._waiting or self._flying is not None) and time.monotonic() < patience:
+            await asyncio.sleep(TICK_SECONDS)
+        if self._tick is not None:
+            self._tick.cancel()
+        self._jobs.put(Batch(self._node, self._seq + 1, 0, b"", rotate=True, is_last=True))
+        await asyncio.to_thread(self._thread.join, STALLED_SECONDS)
+        self._loop.remove_reader(self._wake)
+        os.close(self._wake)
+        os.close(self._lock)
+        self._thread = None
+
+    def _hand_over(self) -> None:
+        """Number the waiting lines and give them to the thread. Numbers are taken only here, with nothing in flight."""
+        self._is_scheduled = False
+        now = time.monotonic()
+        rotate = now >= self._rotate_at
+        if self._flying is not None or not (self._waiting or (rotate and self._segment.has_lines)):
+            return
+        if now < self._retry_at:
+            self._is_scheduled = True
+            self._loop.call_later(self._retry_at - now, self._hand_over)
+            return
+        if not self._node:
+            self._node, self._seq = new_node(), 0
+        entries = list(self._waiting)
+        self._waiting.clear()
+        node, seq = self._node.encode(), self._seq
+        lines = [join_line(e.organization_id, node, seq + i, e.body, e.personal) for i, e in enumerate(entries, 1)]
+        self._flying, self._flying_count, self._flying_since = entries, len(entries), now
+        if rotate:
+            self._rotate_at = now + ROTATE_SECONDS
+        self._jobs.put(Batch(self._node, seq + 1, len(entries), b"".join(lines), rotate, is_last=False))
+
+    def _on_committed(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        entries, error = self._flying, self._outcome
+        if entries is None:
+            return
+        self._flying = None
+        if error is None:
+            self._seq += self._flying_count
+            self.committed += self._flying_count
+            self.batches += 1
+            self.late += self._flying_count - len(entries)
+        else:
+            self.failures += 1
+            self.last_error = str(error)
+            self._node = ""  # after a failed sync the kernel forgets what was not written: this file is never trusted again
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+        if self._waiting:
+            self._hand_over()
+        for entry in entries:
+            entry.settle(entry.ticket, error is None)
+
+    def _on_tick(self) -> None:
+        self._tick = self._loop.call_later(TICK_SECONDS, self._on_tick)
+        now = time.monotonic()
+        overdue: list[Entry] = []
+        if self._flying and now - self._flying[0].since > DEADLINE_SECONDS:
+            overdue = [e for e in self._flying if now - e.since > DEADLINE_SECONDS]
+            self._flying = self._flying[len(overdue) :]  # they arrived in order
+        give_up = self.is_stalled(now)
+        while self._waiting and (give_up or now - self._waiting[0].since > DEADLINE_SECONDS):
+            overdue.append(self._waiting.popleft())
+        for entry in overdue:
+            entry.settle(entry.ticket, False)
+        if self._flying is None and not self._is_scheduled and now >= self._rotate_at:
+            self._hand_over()
+
+    def _commit_forever(self) -> None:
+        while True:
+            batch = self._jobs.get()
+            try:
+                self._segment.write(batch)
+                outcome = None
+            except OSError as error:
+                outcome = error
+                self._segment.abandon()
+            if batch.is_last:
+                self._segment.finish()
+                return
+            self._outcome = outcome
+            os.eventfd_write(self._wake, 1)
+            if outcome is None and (batch.rotate or self._segment.size > SEGMENT_BYTES):
+                self._segment.rotate(batch.first_seq + batch.count)
+
+
+class _SegmentFile:
+    """The file being written; used by the committing thread alone, but for reading `has_lines`."""
+
+    def __init__(self, directory: Path, is_fsynced: bool) -> None:
+        self.has_lines = False
+        self.size = 0
+        self._directory = directory
+        self._sync = os.fdatasync if is_fsynced else _no_sync
+        self._file = -1
+        self._path = directory
+        self._node = ""
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch and sync it; raises OSError when not all of it is on disk."""
+        if not batch.count:
+            return
+        if self._file < 0 or batch.node != self._node:
+            self._start(batch.node, batch.first_seq)
+        view = memoryview(batch.data)
+        while view:
+            view = view[os.write(self._file, view) :]
+        self._sync(self._file)
+        self.size += len(batch.data)
+        self.has_lines = True
+
+    def rotate(self, next_seq: int) -> None:
+        """Finish this segment and start the next. When the disk refuses, the old one stays in use."""
+        if self._file < 0 or not self.has_lines:
+            return
+        fresh = self._path.with_name(f"{next_seq:016d}.open")
+        try:
+            descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return
+        old_file, old_path = self._file, self._path
+        self._file, self._path, self.size, self.has_lines = descriptor, fresh, 0, False
+        os.close(old_file)
+        os.rename(old_path, old_path.with_suffix(".segment"))
+        sync_directory(fresh.parent)
+
+    def finish(self) -> None:
+        """Close the segment and leave it to the loader."""
+        if self._file < 0:
+            return
+        os.close(self._file)
+        self._file = -1
+        with contextlib.suppress(OSError):
+            if self.size:
+                self._path.rename(self._path.with_suffix(".segment"))
+            else:
+                self._path.unlink()
+            sync_directory(self._path.parent)
+        self.size, self.has_lines = 0, False
+
+    def abandon(self) -> None:
+        """Cut what the failed batch left behind, as far as the disk allows, and never write to this file again."""
+        if self._file >= 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self.size)
+        self.finish()
+        with contextlib.suppress(OSError):
+            self._path.parent.rmdir()  # only when nothing was ever committed in it
+
+    def _start(self, node: str, first_seq: int) -> None:
+        self.finish()
+        folder = self._directory / node
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700)
+            sync_directory(self._directory)
+        self._path = folder / f"{first_seq:016d}.open"
+        self._node, self.size = node, 0
+        self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        sync_directory(folder)
+
+
+def new_node() -> str:
+    """Return a fresh node name, `n_` and 80 random bits."""
+    return "n_" + base32(random_bytes(10))
+
+
+def lock(path: Path) -> int:
+    """Take the exclusive lock of a file and return its descriptor; the lock ends with the process. Raises JournalLocked."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise JournalLocked(str(path)) from None
+    return descriptor
+
+
+def segments(directory: Path) -> list[Path]:
+    """Return the finished segments of a journal directory, by node and first sequence number."""
+    return sorted(directory.glob("n_*/*.segment"))
+
+
+def adopt(directory: Path) -> list[Path]:
+    """Finish the segments that a dead edge left open and return them; the caller must hold `journal.lock`.
+
+    A torn end, bytes behind which no whole line follows, was never answered: it is cut and kept aside as `.torn`.
+    A damaged line with whole lines after it stays, for the loader to quarantine.
+    """
+    adopted = []
+    for path in sorted(directory.glob("n_*/*.open")):
+        data = path.read_bytes()
+        whole = len(data)
+        while whole:
+            start = data.rfind(b"\n", 0, whole - 1) + 1
+            if data[whole - 1 : whole] == b"\n" and split_line(data[start:whole]) is not None:
+                break
+            whole = start
+        if whole < len(data):
+            path.with_suffix(".torn").write_bytes(data[whole:])
+            with path.open("r+b") as file:
+                file.truncate(whole)
+                os.fsync(file.fileno())
+        if whole:
+            finished = path.with_suffix(".segment")
+            path.rename(finished)
+            adopted.append(finished)
+        else:
+            path.unlink()
+        sync_directory(path.parent)
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+    return adopted
+
+
+def sync_directory(path: Path) -> None:
+    """Put a directory's names on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _no_sync(_descriptor: int) -> None:
+    return
