@@ -27,7 +27,7 @@ def random_bytes(size: int) -> bytes:
     if end > _POOL_BYTES:
         _pool = os.urandom(_POOL_BYTES)
         _pool_at, end = 0, size
-    chunk = _pool[_pool_at : end]
+    chunk = _pool[_pool_at:end]
     _pool_at = end
     return chunk
 

@@ -57,12 +57,16 @@ def fold(text: str) -> str:
 
     A link copied together with the sentence's full stop, or with a trailing underscore, is still the link.
     """
-    return unicodedata.normalize("NFKC", text).casefold().rstrip(_TRAILING_PUNCTUATION)
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", folded).rstrip(_TRAILING_PUNCTUATION)  # folding can take letters apart
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can be a handle, slug or asset: letters, digits, `.`, `_`, `-`, as `fold` returns it, at most 100."""
-    return 0 < len(text) <= NAME_LENGTH and fold(text) == text and _NAME.fullmatch(text) is not None
+    """Whether a text can be a handle, slug or asset: letters, digits, `.`, `_`, `-`, as `fold` returns it, ≤ 100."""
+    if not 0 < len(text) <= NAME_LENGTH or fold(text) != text:
+        return False
+    # marks are parts of letters in many scripts, Hindi for one, and not in \w
+    return _NAME.fullmatch("".join(c for c in text if unicodedata.category(c)[0] != "M")) is not None
 
 
 def link_key(host: str, creator: str, campaign: str, asset: str = "") -> bytes:

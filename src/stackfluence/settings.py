@@ -29,7 +29,9 @@ class Settings:
 
     data_dir: str = _setting("./data", "directory of the embedded stores, the journal and generated secrets")
     database_url: str = _setting("", "catalog and ledger; empty: SQLite in the data directory")
-    event_store_url: str = _setting("", "ClickHouse, https://user:password@host:8443/db; empty: chDB in the data directory")
+    event_store_url: str = _setting(
+        "", "ClickHouse, https://user:password@host:8443/db; empty: chDB in the data directory"
+    )
     redis_url: str = _setting("", "optional shared state; nothing waits for it")
     click_id_secret: str = _setting("", "kid:secret[,kid:secret]; the first signs, the others verify; empty: generated")
     master_key: str = _setting("", "core only; derives credential, cookie and customer-hash keys; empty: generated")
@@ -51,7 +53,11 @@ class Settings:
     def catalog_url(self) -> str:
         """SQLAlchemy's URL of the catalog, with an async driver."""
         url = self.database_url or f"sqlite:///{self.data_path / 'catalog.sqlite'}"
-        for plain, driver in (("sqlite://", "sqlite+aiosqlite://"), ("postgresql://", "postgresql+asyncpg://"), ("postgres://", "postgresql+asyncpg://")):
+        for plain, driver in (
+            ("sqlite://", "sqlite+aiosqlite://"),
+            ("postgresql://", "postgresql+asyncpg://"),
+            ("postgres://", "postgresql+asyncpg://"),
+        ):
             if url.startswith(plain):
                 return driver + url[len(plain) :]
         return url
@@ -81,7 +87,9 @@ class Settings:
         for part in filter(None, (p.strip() for p in self.click_id_secret.split(","))):
             kid, _, secret = part.partition(":")
             if not kid.isascii() or not kid.isdigit() or not 0 <= int(kid) <= 255 or int(kid) in found:
-                raise SettingsError(f"SF_CLICK_ID_SECRET: key id {kid!r} must be a number from 0 to 255, each used once.")
+                raise SettingsError(
+                    f"SF_CLICK_ID_SECRET: key id {kid!r} must be a number from 0 to 255, each used once."
+                )
             found[int(kid)] = strong_secret("SF_CLICK_ID_SECRET", secret)
         if not found:
             raise SettingsError("SF_CLICK_ID_SECRET is empty; run `stackfluence init` or set kid:secret.")
@@ -128,7 +136,9 @@ def strong_secret(name: str, secret: str) -> bytes:
     """Return the secret's bytes; raises SettingsError when it is short or obviously made up."""
     raw = secret.encode()
     if len(raw) < MIN_SECRET_BYTES:
-        raise SettingsError(f"{name}: a secret must have at least {MIN_SECRET_BYTES} characters; `openssl rand -base64 32` makes one.")
+        raise SettingsError(
+            f"{name}: a secret must have at least {MIN_SECRET_BYTES} characters; `openssl rand -base64 32` makes one."
+        )
     if len(set(raw)) < 10 or any(word in secret.lower() for word in ("changeme", "secret", "password", "example")):
         raise SettingsError(f"{name}: this secret is guessable; `openssl rand -base64 32` makes a good one.")
     return raw
@@ -142,7 +152,9 @@ def new_secret() -> str:
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of the environment, completed by the secrets kept in the data directory."""
     environment = os.environ if environment is None else environment
-    values = {f.name: environment[f"SF_{f.name.upper()}"] for f in fields(Settings) if environment.get(f"SF_{f.name.upper()}")}
+    values = {
+        f.name: environment[f"SF_{f.name.upper()}"] for f in fields(Settings) if environment.get(f"SF_{f.name.upper()}")
+    }
     settings = Settings(**values)
     kept = _read_secrets(settings.data_path / "secrets.env")
     for name, text in kept.items():

@@ -12,10 +12,12 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from stackfluence.clock import uuid_text
-from stackfluence.names import id_bytes, id_text
+from stackfluence.names import LINK_BYTES, ORGANIZATION_BYTES, id_bytes, id_text
 from stackfluence.vocabulary import ClickIdStatus
 
 VERSION = 1
@@ -32,6 +34,8 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _SPELLING = re.compile(r"[\w-]{62}[AEIMQUYcgkosw048]", re.ASCII)  # 376 of 378 bits: the last two are zero
 _MAX_SIGNERS = 100_000  # about 70 MB
+
+Mint = Callable[[bytes, int], bytes]
 
 
 class ClickId(NamedTuple):
@@ -82,28 +86,24 @@ class Signer:
 class ClickIdKeys:
     """The secrets by key id, the first of which signs, and the signers made from them so far."""
 
-    __slots__ = ("_head", "_secrets", "_signers", "kid")
+    __slots__ = ("_secrets", "_signers", "_ttl", "kid")
 
     def __init__(self, secrets: dict[int, bytes], ttl_hours: int) -> None:
         self._secrets = secrets
         self._signers: dict[tuple[int, bytes], Signer] = {}
+        self._ttl = ttl_hours.to_bytes(2, "big")
         self.kid = next(iter(secrets))
-        self._head = (bytes([VERSION, self.kid]), ttl_hours.to_bytes(2, "big"))
 
-    def mint(self, organization_id: str, link_id: str, event: bytes, flags: int = 0) -> bytes:
-        """Return the signed click ID of a click whose UUIDv7 is `event` (16 bytes), as 63 ASCII bytes.
+    def mint_for(self, organization_id: str, link_id: str) -> Mint:
+        """Return what mints the click IDs of one link: `mint(event, flags)`, `event` being a UUIDv7's 16 bytes.
 
-        Raises ValueError when an id or the UUID has the wrong length: it would be signed for ever.
+        Raises ValueError when an id is none of its kind: shifted fields would be signed for ever.
         """
-        organization = id_bytes(organization_id)
-        start, ttl = self._head
-        message = b"%b%c%b%b%b%b" % (start, flags, ttl, organization, id_bytes(link_id), event)
-        if len(message) != SIGNED_BYTES:
-            raise ValueError(
-                f"a click ID needs an organization, a link and 16 bytes, not {organization_id!r}, {link_id!r}"
-            )
-        signed = message + self._signer(self.kid, organization).sign(message)
-        return binascii.b2a_base64(signed, newline=False).translate(_URL_SAFE)[:LENGTH]
+        organization, link = id_bytes(organization_id), id_bytes(link_id)
+        if (len(organization), len(link)) != (ORGANIZATION_BYTES, LINK_BYTES):
+            raise ValueError(f"no click ID for {link_id!r} of {organization_id!r}")
+        head = bytes([VERSION, self.kid])
+        return partial(_mint, self._signer(self.kid, organization), head, self._ttl + organization + link)
 
     def verify(self, text: str, organization_id: str | None, at_ms: int) -> Verdict:
         """Judge a click ID as of `at_ms`; `organization_id` None accepts every organization's.
@@ -154,6 +154,12 @@ class ClickIdKeys:
         if len(self._signers) >= _MAX_SIGNERS:
             self._signers.clear()
         self._signers[kid, organization] = signer
+
+
+def _mint(signer: Signer, head: bytes, middle: bytes, event: bytes, flags: int) -> bytes:
+    """Return the signed click ID of a click whose UUIDv7 is `event` (16 bytes), as 63 ASCII bytes."""
+    message = b"%b%c%b%b" % (head, flags, middle, event)
+    return binascii.b2a_base64(message + signer.sign(message), newline=False).translate(_URL_SAFE, b"=")
 
 
 def decode(text: str) -> bytes | None:

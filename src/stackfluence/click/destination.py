@@ -9,23 +9,54 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
+import msgspec
+
+from stackfluence.click.click_id import TEST, Mint
 from stackfluence.snapshot import Link
 
 PARAMETER = b"inf_click_id"
 MACROS = ("creator", "campaign", "asset", "platform", "link_id")
 MAX_PASSED = 2_000  # bytes of incoming query that are passed on; longer addresses fail in shops and proxies
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # RFC 3986 reserved, and % so that what is encoded stays as it is
+_encode = msgspec.json.Encoder().encode
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII: nothing that could end a header line
 _UNSAFE = re.compile(rb"[^!$%&'()*+,/:;=?@~\w.\-]|%(?![0-9A-Fa-f]{2})", re.ASCII)
+
+
+class _LinkShare(msgspec.Struct, omit_defaults=True):
+    """What a link contributes to the leaf of its clicks."""
+
+    link_id: str
+    creator_id: str
+    campaign_id: str
+    asset_slug: str = ""
+    is_test: bool = False
 
 
 class Destination:
     """A link made ready to redirect to: everything about its address that doesn't depend on the visitor."""
 
-    __slots__ = ("fallback", "head", "is_expiring", "link", "organization", "own_names", "tail")
+    __slots__ = (
+        "fallback",
+        "flags",
+        "head",
+        "is_always_open",
+        "is_stale",
+        "leaf",
+        "link",
+        "mint",
+        "organization",
+        "own_names",
+        "tail",
+    )
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, mint: Mint) -> None:
         self.link = link
+        self.is_stale = False  # the snapshot has a newer one
+        self.mint = mint
+        share = _LinkShare(link.id, link.creator_id, link.campaign_id, link.asset_slug, link.is_test)
+        self.leaf = _encode(share).decode()[1:-1]
+        self.flags = TEST if link.is_test else 0
         self.organization = link.organization_id.encode()
         self.fallback = to_ascii(link.fallback_url).encode() if link.fallback_url else b""
         address, hash_sign, fragment = to_ascii(fill_macros(link)).encode().partition(b"#")
@@ -37,16 +68,13 @@ class Destination:
             address += b"&"
         self.head = address
         self.tail = hash_sign + fragment
-        self.is_expiring = link.expires_at_ms is not None or link.ends_at_ms is not None or link.starts_at_ms is not None
+        bounds = (link.expires_at_ms, link.ends_at_ms, link.starts_at_ms)
+        self.is_always_open = link.status == "active" and bounds == (None, None, None)
 
     def is_open(self, at_ms: int) -> bool:
         """Whether the link redirects at a time: active, inside its own and its campaign's dates."""
         link = self.link
-        if link.status != "active":
-            return False
-        if not self.is_expiring:
-            return True
-        return not (
+        return link.status == "active" and not (
             (link.expires_at_ms is not None and at_ms >= link.expires_at_ms)
             or (link.ends_at_ms is not None and at_ms >= link.ends_at_ms)
             or (link.starts_at_ms is not None and at_ms < link.starts_at_ms)
@@ -65,13 +93,13 @@ class Destination:
 
 
 def fill_macros(link: Link) -> str:
-    """Return the destination with `{creator}`, `{campaign}`, `{asset}`, `{platform}`, `{link_id}` in its query filled."""
+    """Return the destination with the MACROS in its query, `{creator}` and so on, replaced by the link's values."""
     address, mark, query = link.destination_url.partition("?")
     if "{" not in query:
         return link.destination_url
     values = (link.creator_handle, link.campaign_slug, link.asset_slug, link.platform, link.id)
     for name, value in zip(MACROS, values, strict=True):
-        query = query.replace("{%s}" % name, quote_plus(value))
+        query = query.replace(f"{{{name}}}", quote_plus(value))
     return address + mark + query
 
 

@@ -1,4 +1,4 @@
-"""What an edge process holds, beside its connections: snapshot, journal, click ID keys, counters."""
+"""What an edge process holds, beside its connections: snapshot, journal, counters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from stackfluence import snapshot
 from stackfluence.click import redirect
-from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.click.links import Snapshot
 from stackfluence.click.visitor import Networks
 from stackfluence.events.journal import Journal
@@ -39,17 +38,21 @@ class Edge:
     """
 
     def __init__(
-        self, links: Snapshot, journal: Journal, click_ids: ClickIdKeys, *, find_link: LookUp, proxies: Networks, core_socket: str
+        self, links: Snapshot, journal: Journal, *, find_link: LookUp, proxies: Networks, core_socket: str
     ) -> None:
         self.snapshot = links
         self.journal = journal
-        self.click_ids = click_ids
         self.proxies = proxies
         self.core_socket = core_socket
-        self.counts: Counter[str] = Counter()
+        self.recorded = 0  # clicks answered with an ID that is on disk
+        self.counts: Counter[str] = Counter()  # every other RedirectOutcome
         self.date = b""
         self.routes: list[tuple[frozenset[bytes], bytes, Route]] = [
-            (frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")), b"/c/", partial(redirect.redirect, self)),
+            (
+                frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")),
+                b"/c/",
+                partial(redirect.redirect, self),
+            ),
             (frozenset((b"GET", b"HEAD")), b"/healthz", self._healthz),
         ]
         self.settle_click = partial(redirect.settle, self)
@@ -124,5 +127,5 @@ class Edge:
     def _healthz(self, request: Request) -> None:
         request.answer(
             b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"
-            b'content-length: 15\r\n\r\n%b' % (self.date, b"" if request.method == b"HEAD" else b'{"status":"ok"}')
+            b"content-length: 15\r\n\r\n%b" % (self.date, b"" if request.method == b"HEAD" else b'{"status":"ok"}')
         )

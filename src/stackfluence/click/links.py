@@ -8,18 +8,23 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from stackfluence import snapshot
+from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.click.destination import Destination
 from stackfluence.names import link_key
 from stackfluence.snapshot import EdgeChunk, EdgeRow, Host, Key, Organization
 
 MAX_REMEMBERED = 200_000  # request paths whose key is known, and links kept unpacked; about 100 MB when full
 PREFIX = b"/c/"
+_EPOCH = date(1970, 1, 1).toordinal()
 _SCHEMA = """
-create table if not exists entries (space text not null, key blob not null, value blob not null, primary key (space, key)) without rowid;
+create table if not exists entries (
+    space text not null, key blob not null, value blob not null, primary key (space, key)
+) without rowid;
 create table if not exists meta (name text primary key, value text not null) without rowid;
 """
 
@@ -27,28 +32,31 @@ create table if not exists meta (name text primary key, value text not null) wit
 class Snapshot:
     """What an edge knows. One event loop changes and reads it; `Copy` keeps it on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, click_ids: ClickIdKeys) -> None:
         self.revision = 0
+        self.click_ids = click_ids
         self.links: dict[bytes, bytes] = {}
         self.keys: dict[bytes, Key] = {}
         self.organizations: dict[str, Organization] = {}
         self.hosts: dict[str, Host] = {}
-        self.salts: dict[str, bytes] = {}
+        self.salts: dict[int, bytes] = {}  # by day since 1970
         self.unusable = 0  # links whose destination can't be redirected to
-        self._paths: dict[tuple[bytes, bytes], bytes] = {}
+        self.paths: dict[tuple[bytes, bytes], Destination] = {}  # as requested last
         self._ready: dict[bytes, Destination] = {}
         self._unnamed: dict[str, set[bytes]] | None = None  # while a full answer comes in: what it has not named yet
 
-    def key_of(self, host: bytes, path: bytes) -> bytes | None:
-        """Return the link key of a request's Host and raw path, None when the path is no link's."""
-        key = self._paths.get((host, path))
-        if key is None:
-            key = self._parse(host, path)
-            if key is not None:
-                if len(self._paths) >= MAX_REMEMBERED:
-                    self._paths.clear()
-                self._paths[host, path] = key
-        return key
+    def at(self, host: bytes, path: bytes) -> Destination | None:
+        """Return the link that answers at a request's Host and raw path, remembering it for the next time."""
+        ready = self.paths.get((host, path))
+        if ready is not None and not ready.is_stale:
+            return ready
+        key = self.key_of(host, path)
+        ready = self.find(key) if key is not None else None
+        if ready is not None:
+            if len(self.paths) >= MAX_REMEMBERED:
+                self.paths.clear()
+            self.paths[host, path] = ready
+        return ready
 
     def find(self, key: bytes) -> Destination | None:
         """Return the link under a key, ready to redirect to."""
@@ -58,17 +66,23 @@ class Snapshot:
             if packed is None:
                 return None
             try:
-                ready = Destination(snapshot.decode_link(packed))
+                link = snapshot.decode_link(packed)
+                ready = Destination(link, self.click_ids.mint_for(link.organization_id, link.id))
             except ValueError:
                 self.unusable += 1
                 return None
             if len(self._ready) >= MAX_REMEMBERED:
                 self._ready.clear()
+                self.paths.clear()  # they would not hear of a change
             self._ready[key] = ready
         return ready
 
+    def begin(self) -> None:
+        """Begin an answer: what an earlier one left unfinished is asked for again."""
+        self._unnamed = None
+
     def apply(self, chunk: EdgeChunk) -> None:
-        """Take over some changes; `finish` must follow the last chunk of an answer."""
+        """Take over some changes between `begin` and `finish`."""
         if chunk.is_reset:
             spaces = (snapshot.LINK, snapshot.KEY, snapshot.ORGANIZATION, snapshot.HOST, snapshot.SALT)
             self._unnamed = {space: set(self._keys_in(space)) for space in spaces}
@@ -86,7 +100,8 @@ class Snapshot:
         self.revision = revision
         return gone
 
-    def _parse(self, host: bytes, path: bytes) -> bytes | None:
+    def key_of(self, host: bytes, path: bytes) -> bytes | None:
+        """Return the link key of a request's Host and raw path, None when the path can be no link's."""
         parts = path[len(PREFIX) :].rstrip(b"/").split(b"/")
         if not 2 <= len(parts) <= 3:
             return None
@@ -108,14 +123,17 @@ class Snapshot:
             return self.links
         if space == snapshot.KEY:
             return self.keys
-        names = {snapshot.ORGANIZATION: self.organizations, snapshot.HOST: self.hosts, snapshot.SALT: self.salts}[space]
-        return [name.encode() for name in names]
+        if space == snapshot.SALT:
+            return [date.fromordinal(_EPOCH + day).isoformat().encode() for day in self.salts]
+        return [name.encode() for name in (self.organizations if space == snapshot.ORGANIZATION else self.hosts)]
 
     def apply_one(self, row: EdgeRow) -> None:
         """Take over one change."""
         space, key, value = row
         if space == snapshot.LINK:
-            self._ready.pop(key, None)
+            outdated = self._ready.pop(key, None)
+            if outdated is not None:
+                outdated.is_stale = True
             if value is None:
                 self.links.pop(key, None)
             else:
@@ -131,15 +149,15 @@ class Snapshot:
             else:
                 self.organizations[key.decode()] = snapshot.decode_organization(value)
         elif space == snapshot.HOST:
-            self._paths.clear()
+            self.paths.clear()
             if value is None:
                 self.hosts.pop(key.decode(), None)
             else:
                 self.hosts[key.decode()] = snapshot.decode_host(value)
         elif value is None:
-            self.salts.pop(key.decode(), None)
+            self.salts.pop(date.fromisoformat(key.decode()).toordinal() - _EPOCH, None)
         else:
-            self.salts[key.decode()] = value
+            self.salts[date.fromisoformat(key.decode()).toordinal() - _EPOCH] = value
 
 
 class Copy:
@@ -167,8 +185,12 @@ class Copy:
         """Put changes on disk; `revision` ends an answer. Blocks: call it from a thread."""
         with self._lock:
             self._db.execute("begin immediate")
-            self._db.executemany("delete from entries where space = ? and key = ?", [(r.space, r.key) for r in rows if r.value is None])
-            self._db.executemany("insert or replace into entries values (?, ?, ?)", [r for r in rows if r.value is not None])
+            self._db.executemany(
+                "delete from entries where space = ? and key = ?", [(r.space, r.key) for r in rows if r.value is None]
+            )
+            self._db.executemany(
+                "insert or replace into entries values (?, ?, ?)", [r for r in rows if r.value is not None]
+            )
             if revision is not None:
                 values = [("version", str(snapshot.SNAPSHOT_VERSION)), ("revision", str(revision))]
                 self._db.executemany("insert or replace into meta values (?, ?)", values)

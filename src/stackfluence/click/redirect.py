@@ -2,124 +2,137 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
-from stackfluence.click import bot_score, click_id
+import msgspec
+
+from stackfluence.click import click_id
 from stackfluence.click.destination import Destination
-from stackfluence.click.visitor import ip_prefix, landing_parameters, read_query, referrer_host, signals, visitor_hashes
-from stackfluence.clock import rfc3339, uuid7, uuid_text
-from stackfluence.events.event import Expiring, Leaf, commitment, encode_leaf, encode_personal, fresh_salt
+from stackfluence.click.evidence import Evidence, evidence, kept_headers
+from stackfluence.click.visitor import ip_prefix, landing_parameters, read_query, referrer_host, visitor_hashes
+from stackfluence.clock import random_bytes, rfc3339, uuid7, uuid_text
+from stackfluence.events.event import NOTHING, SALT_BYTES
 from stackfluence.vocabulary import RedirectOutcome
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Edge
     from stackfluence.click.server import Request
 
+encode = msgspec.json.Encoder().encode
 _FOUND = (
     b"HTTP/1.1 302 Found\r\ndate: %b\r\nlocation: %b\r\n"
     b"cache-control: private, no-store\r\nx-robots-tag: noindex\r\ncontent-length: 0\r\n\r\n"
 )
 
 
-class Ticket(NamedTuple):
-    """A click on its way to the disk."""
-
-    request: Request
-    destination: Destination
-    query: bytes
-    event: bytes
+Ticket = tuple["Request", Destination, bytes, bytes]  # a click on its way to the disk: request, link, query, UUIDv7
 
 
 def redirect(edge: Edge, request: Request) -> None:
     """Answer GET and HEAD of `/c/{creator}/{campaign}[/{asset}]`, at once or when the disk has the click."""
-    if request.method not in (b"GET", b"HEAD"):
-        request.refuse(405, "method-not-allowed", "A link answers GET and HEAD.", b"allow: GET, HEAD\r\n")
-        return
     path, _, query = request.target.partition(b"?")
-    key = edge.snapshot.key_of(request.fields.get(b"host", b""), path)
-    if key is None:
-        edge.count(RedirectOutcome.unknown_link)
-        request.refuse(404, "unknown-link", "A link is /c/{creator}/{campaign} or /c/{creator}/{campaign}/{asset}.")
-        return
-    destination = edge.snapshot.find(key)
-    if destination is None:
-        edge.look_up(key, request)  # perhaps newer than the snapshot: the catalog is asked, then comes `follow`
-        return
+    host = request.fields.get(b"host", b"")
+    destination = edge.snapshot.paths.get((host, path))
+    if destination is None or destination.is_stale:
+        destination = edge.snapshot.at(host, path)
+        if destination is None:
+            _search(edge, request, host, path)
+            return
     follow(edge, request, destination, query)
 
 
 def follow(edge: Edge, request: Request, destination: Destination, query: bytes) -> None:
-    """Answer a request whose link is known."""
+    """Answer a request whose link is known; a click is answered by `settle`, when the journal has it."""
     now_ms = edge.journal.stamp()
-    if not destination.is_open(now_ms):
+    if not destination.is_always_open and not destination.is_open(now_ms):
         _turn_away(edge, request, destination)
         return
-    if request.method == b"HEAD":
-        edge.count(RedirectOutcome.head)
-        request.answer(_FOUND % (edge.date, destination.address(query, b"")))
+    fields = request.fields
+    if request.method != b"GET":
+        _answer_without_event(edge, request, destination, query)
         return
     event = uuid7(now_ms)
-    body, personal = describe(edge, request, destination, query, event, now_ms)
-    edge.journal.append(destination.organization, body, personal, edge.settle_click, Ticket(request, destination, query, event))
+    consent = "unknown"
+    event_id, at = uuid_text(event), rfc3339(now_ms)
+    headers = evidence(b"GET", kept_headers(request.headers, fields), request.is_https)
+    leaf, expiring = headers.leaf, headers.expiring
+    referrer = fields.get(b"referer")
+    is_opted_out = fields.get(b"sec-gpc") == b"1"
+    if query or referrer:
+        leaf, expiring = _arrival(query, referrer, is_opted_out, headers)
+    if is_opted_out:
+        consent = "opted_out"
+    else:
+        address = request.address
+        today, before = visitor_hashes(
+            edge.snapshot.salts, now_ms, destination.organization, address, fields.get(b"user-agent", b"")
+        )
+        leaf = (
+            f'{leaf}"visitor_hash":"{today}","visitor_hash_before":"{before}",'
+            if before
+            else f'{leaf}"visitor_hash":"{today}",'
+        )
+        expiring = f'{expiring},"ip_prefix":"{ip_prefix(address)}"'
+    personal = f'{{"salt":"{random_bytes(SALT_BYTES).hex()}",{expiring}}}'.encode()
+    promise = sha256(NOTHING + sha256(personal).digest()).hexdigest()
+    body = (
+        f'"event_id":"{event_id}","event_type":"click","occurred_at":"{at}","received_at":"{at}","click_id":"{event_id}",'
+        f'{destination.leaf},{leaf}"trust_tier":"server","consent":"{consent}",'
+        f'"personal_commitment":"{promise}"}}'
+    ).encode()
+    ticket = (request, destination, query, event)
+    edge.journal.append(destination.organization, body, b"\t" + personal, edge.settle_click, ticket)
 
 
 def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:
     """Answer a click: its ID says whether it is on disk."""
     request, destination, query, event = ticket
-    link = destination.link
-    flags = (0 if is_recorded else click_id.UNRECORDED) | (click_id.TEST if link.is_test else 0)
-    signed = edge.click_ids.mint(link.organization_id, link.id, event, flags)
-    edge.count(RedirectOutcome.recorded if is_recorded else RedirectOutcome.unrecorded)
-    request.answer(_FOUND % (edge.date, destination.address(query, signed)))
+    flags = destination.flags
+    if is_recorded:
+        edge.recorded += 1
+    else:
+        edge.count(RedirectOutcome.unrecorded)
+        flags |= click_id.UNRECORDED
+    request.answer(_FOUND % (edge.date, destination.address(query, destination.mint(event, flags))))
 
 
-def describe(
-    edge: Edge, request: Request, destination: Destination, query: bytes, event: bytes, now_ms: int
-) -> tuple[bytes, bytes]:
-    """Return a click as the journal takes it: the encoded leaf, and `kept TAB expiring`."""
-    link, fields = destination.link, request.fields
-    user_agent = fields.get(b"user-agent", b"")[:1_000]
-    referrer = fields.get(b"referer", b"")
-    is_opted_out = fields.get(b"sec-gpc") == b"1"
-    event_id, at = uuid_text(event), rfc3339(now_ms)
-    score = bot_score.score(request.method, request.headers, request.is_https)
-    leaf = Leaf(
-        event_id=event_id,
-        event_type="click",
-        occurred_at=at,
-        received_at=at,
-        click_id=event_id,
-        link_id=link.id,
-        creator_id=link.creator_id,
-        campaign_id=link.campaign_id,
-        asset_slug=link.asset_slug,
-        bot_score=score.score,
-        bot_reasons=score.reasons,
-        list_versions=score.list_versions,
-        trust_tier="server",
-        consent="opted_out" if is_opted_out else "unknown",
-        is_test=link.is_test,
-    )
+def _arrival(query: bytes, referrer: bytes | None, is_opted_out: bool, headers: Evidence) -> tuple[str, str]:
+    """Return the leaf's and the expiring half's members of a click that brought parameters or a referrer."""
+    leaf, expiring = headers
     if referrer:
-        leaf.referrer_host = referrer_host(referrer)
-    expiring = Expiring(
-        salt=fresh_salt(),
-        user_agent=user_agent.decode("latin-1"),
-        signals=signals(request.method, request.headers, request.is_https),
-    )
-    if query:
-        leaf.landing_params, networks = landing_parameters(read_query(query))
+        leaf += f'"referrer_host":{encode(referrer_host(referrer)).decode()},'
         if not is_opted_out:
-            expiring.ad_click_ids = networks
-    if not is_opted_out:
-        expiring.ip_prefix = ip_prefix(request.address)
-        expiring.referrer = referrer[:2_000].decode("latin-1")
-        leaf.visitor_hash, leaf.visitor_hash_before = visitor_hashes(
-            edge.snapshot.salts, now_ms, destination.organization, request.address, user_agent
-        )
-    personal = encode_personal(expiring)
-    leaf.personal_commitment = commitment(b"", personal)
-    return encode_leaf(leaf), b"\t" + personal
+            expiring += f',"referrer":{encode(referrer[:2_000].decode("latin-1")).decode()}'
+    if query:
+        landing, networks = landing_parameters(read_query(query))
+        if landing:
+            leaf += f'"landing_params":{encode(landing).decode()},'
+        if networks and not is_opted_out:
+            expiring += f',"ad_click_ids":{encode(networks).decode()}'
+    return leaf, expiring
+
+
+def _search(edge: Edge, request: Request, host: bytes, path: bytes) -> None:
+    """A path the snapshot doesn't know: no link's at all, or one newer than the snapshot."""
+    if request.method not in (b"GET", b"HEAD"):
+        request.refuse(405, "method-not-allowed", "A link answers GET and HEAD.", b"allow: GET, HEAD\r\n")
+        return
+    key = edge.snapshot.key_of(host, path)
+    if key is None:
+        edge.count(RedirectOutcome.unknown_link)
+        request.refuse(404, "unknown-link", "A link is /c/{creator}/{campaign} or /c/{creator}/{campaign}/{asset}.")
+    else:
+        edge.look_up(key, request)
+
+
+def _answer_without_event(edge: Edge, request: Request, destination: Destination, query: bytes) -> None:
+    """HEAD gets the redirect, without an ID; other methods are told what a link answers."""
+    if request.method == b"HEAD":
+        edge.count(RedirectOutcome.head)
+        request.answer(_FOUND % (edge.date, destination.address(query, b"")))
+    else:
+        request.refuse(405, "method-not-allowed", "A link answers GET and HEAD.", b"allow: GET, HEAD\r\n")
 
 
 def _turn_away(edge: Edge, request: Request, destination: Destination) -> None:

@@ -17,7 +17,8 @@ HELD_BYTES = 256 << 10  # of a body that is read ahead while the core is not rea
 CONNECT_SECONDS = 5.0
 _DROPPED = frozenset(
     (
-        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"trailer", b"upgrade", b"expect",
+        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"trailer", b"upgrade",
+        b"expect",
         b"transfer-encoding", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip",
         b"http2-settings",
     )
@@ -153,9 +154,14 @@ class Relay(asyncio.Protocol):
     def _fail(self) -> None:
         self._is_done = True
         self._request.keeps_alive = False  # its body may still be on the way
-        self._request.refuse(503, "core-unavailable", "This part is restarting; links and events work meanwhile.", b"retry-after: 2\r\nconnection: close\r\n")
+        self._request.refuse(
+            503,
+            "core-unavailable",
+            "This part is restarting; links and events work meanwhile.",
+            b"retry-after: 2\r\nconnection: close\r\n",
+        )
 
     def _cut(self) -> None:
-        """The core broke off inside its answer: so does this connection, or the client would take the half for the whole."""
+        """The core broke off inside its answer: so does this connection, or half an answer would look whole."""
         self._is_done = True
         self._request.connection.transport.abort()

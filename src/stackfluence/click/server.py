@@ -28,16 +28,28 @@ BODY_SECONDS = 30.0
 IDLE_SECONDS = 75.0
 FOREVER = float("inf")
 STATUS = {
-    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout",
-    410: "Gone", 413: "Content Too Large", 415: "Unsupported Media Type", 422: "Unprocessable Content", 429: "Too Many Requests",
-    431: "Request Header Fields Too Large", 503: "Service Unavailable",
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    408: "Request Timeout", 410: "Gone", 413: "Content Too Large", 415: "Unsupported Media Type",
+    422: "Unprocessable Content", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
 }  # fmt: skip
 
 
 class Request:
     """One request, and its answer once there is one. Header names keep their case in `headers`, not in `fields`."""
 
-    __slots__ = ("body", "connection", "fields", "headers", "keeps_alive", "method", "relay", "response", "route", "target")
+    __slots__ = (
+        "body",
+        "connection",
+        "fields",
+        "headers",
+        "keeps_alive",
+        "method",
+        "relay",
+        "response",
+        "route",
+        "target",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -52,9 +64,18 @@ class Request:
         self.relay: Relay | None = None
 
     @property
+    def head_size(self) -> int:
+        """Bytes of target and headers."""
+        return len(self.target) + sum(len(name) + len(value) for name, value in self.headers)
+
+    @property
     def address(self) -> str:
         """The visitor's address, behind trusted proxies the one they name."""
-        return client_address(self.connection.peer, self.fields.get(b"x-forwarded-for", b""), self.connection.edge.proxies)
+        if not self.connection.is_proxied:
+            return self.connection.peer
+        return client_address(
+            self.connection.peer, self.fields.get(b"x-forwarded-for", b""), self.connection.edge.proxies
+        )
 
     @property
     def is_https(self) -> bool:
@@ -75,7 +96,19 @@ class Request:
 class Connection(asyncio.Protocol):
     """One client connection."""
 
-    __slots__ = ("_head_bytes", "_is_in_head", "_parser", "_queue", "_request", "deadline", "edge", "is_proxied", "peer", "server", "transport")
+    __slots__ = (
+        "_head_bytes",
+        "_is_in_head",
+        "_parser",
+        "_queue",
+        "_request",
+        "deadline",
+        "edge",
+        "is_proxied",
+        "peer",
+        "server",
+        "transport",
+    )
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -93,7 +126,9 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         peername = transport.get_extra_info("peername")
         self.peer: str = peername[0] if isinstance(peername, tuple) else ""
-        self.is_proxied = bool(self.edge.proxies) and client_address(self.peer, b"0.0.0.0", self.edge.proxies) != self.peer
+        self.is_proxied = (
+            bool(self.edge.proxies) and client_address(self.peer, b"0.0.0.0", self.edge.proxies) != self.peer
+        )
         self.server.connections.add(self)
         if len(self.server.connections) > MAX_CONNECTIONS:
             self.end(503, "unavailable", "Too many connections.")
@@ -106,8 +141,7 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_in_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -136,7 +170,6 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._request = Request(self)
         self._is_in_head = True
-        self._head_bytes = 0
         self.deadline = self.server.now + HEAD_SECONDS
 
     def on_url(self, url: bytes) -> None:
@@ -158,10 +191,12 @@ class Connection(asyncio.Protocol):
         self._is_in_head = False
         request.method = self._parser.get_method()
         request.keeps_alive = (
-            self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1" and not self._parser.should_upgrade()
+            self._parser.should_keep_alive()
+            and self._parser.get_http_version() == "1.1"
+            and not self._parser.should_upgrade()
         )
         fields = request.fields
-        if len(request.target) + sum(len(name) + len(value) for name, value in request.headers) > MAX_HEAD:
+        if self._head_bytes > MAX_HEAD and request.head_size > MAX_HEAD:  # body bytes may be among the first
             self._head_too_large()
             return
         request.route = self.edge.route(request.method, request.target)
@@ -191,6 +226,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         request, self._request = self._request, None
+        self._head_bytes = 0
         if request is None:
             return
         self.deadline = FOREVER

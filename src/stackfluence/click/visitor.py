@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
-
-import msgspec
-
-from stackfluence.clock import rfc3339
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = tuple[Network, ...]
 
 MIDNIGHT_MS = 30 * 60_000  # a session lasts over midnight for its idle time: both days' hashes are kept that long
 DAY_MS = 86_400_000
-MAX_SIGNALS = 8_000  # bytes of header evidence that are kept for scoring again
-UNKEPT_HEADERS = frozenset(
-    (b"cookie", b"authorization", b"proxy-authorization", b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via")
-)
-_encode = msgspec.json.Encoder().encode
 AD_CLICK_IDS = {  # query parameter → network that put it there
     "gclid": "google", "gbraid": "google", "wbraid": "google", "dclid": "google", "fbclid": "meta", "ttclid": "tiktok",
     "msclkid": "microsoft", "twclid": "x", "li_fat_id": "linkedin", "ScCid": "snapchat", "epik": "pinterest",
@@ -71,9 +62,8 @@ def ip_prefix(address: str) -> str:
 
 def visitor_hash(salt: bytes, organization_id: bytes, address: str, user_agent: bytes) -> str:
     """Return 128 bits that are the same for one visitor of one organization on one day, and mean nothing after it."""
-    digest = hashlib.blake2b(organization_id, key=salt, digest_size=16)
-    digest.update(b"\0%b\0%b" % (address.encode(), user_agent))
-    return digest.hexdigest()
+    text = b"%b\0%b\0%b" % (organization_id, address.encode(), user_agent)
+    return hashlib.blake2b(text, key=salt, digest_size=16).hexdigest()
 
 
 def landing_parameters(query: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -94,25 +84,18 @@ def landing_parameters(query: Mapping[str, str]) -> tuple[dict[str, str], dict[s
 
 
 def visitor_hashes(
-    salts: Mapping[str, bytes], now_ms: int, organization_id: bytes, address: str, user_agent: bytes
+    salts: Mapping[int, bytes], now_ms: int, organization_id: bytes, address: str, user_agent: bytes
 ) -> tuple[str, str]:
     """Return the visitor's hash of the day, and in the half hour after midnight that of the day before, else empty.
 
-    Both are empty when the edge has no salt for the day, after two days without a catalog.
+    `salts` are by day since 1970. Both hashes are empty without a salt, after two days without a catalog.
     """
-    salt = salts.get(rfc3339(now_ms)[:10])
+    day, since_midnight = divmod(now_ms, DAY_MS)
+    salt = salts.get(day)
     today = visitor_hash(salt, organization_id, address, user_agent) if salt else ""
-    if now_ms % DAY_MS >= MIDNIGHT_MS:
+    if since_midnight >= MIDNIGHT_MS or day - 1 not in salts:
         return today, ""
-    salt = salts.get(rfc3339(now_ms - DAY_MS)[:10])
-    return today, visitor_hash(salt, organization_id, address, user_agent) if salt else ""
-
-
-def signals(method: bytes, headers: Sequence[tuple[bytes, bytes]], is_https: bool) -> str:
-    """Return what a request said of itself, as JSON in the shape that scoring reads; no cookie, no credential, no address."""
-    kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if name.lower() not in UNKEPT_HEADERS]
-    text = _encode({"method": method.decode(), "transport": "https" if is_https else "http", "headers": kept}).decode()
-    return text if len(text) <= MAX_SIGNALS else ""
+    return today, visitor_hash(salts[day - 1], organization_id, address, user_agent)
 
 
 def read_query(query: bytes) -> dict[str, str]:

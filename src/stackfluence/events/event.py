@@ -191,5 +191,5 @@ def split_line(line: bytes) -> LineParts | None:
 
 
 def read_leaf(leaf: bytes) -> dict[str, Any]:
-    """Return a leaf's fields, the journal's position included; raises msgspec.DecodeError for what is no JSON object."""
+    """Return a leaf's fields, the journal's position included; raises msgspec.DecodeError for no JSON object."""
     return msgspec.json.decode(leaf, type=dict[str, Any])

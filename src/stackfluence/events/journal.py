@@ -1,13 +1,12 @@
 """The journal: every event is on this disk before it is answered.
 
-One directory belongs to one edge process::
+In a journal directory::
 
-    journal.lock                      held by the edge that writes here
-    <node>/0000000000000001.open      being written
+    <node>/0000000000000001.open      being written, and locked (flock) by who writes it
     <node>/0000000000000001.segment   finished; the number is the first line's `seq`
 
 A **node** is one opening of one directory: a random name under which `seq` counts from 1 without a gap. A directory
-that was copied or restored therefore never continues another's numbers.
+that was copied or restored therefore never continues another's numbers, and nothing is shared that two could spoil.
 
 Commit: the event loop collects lines while one thread writes and syncs the batch before; when that is on disk, the
 loop hands over the next batch and answers all of the last one. A disk that stalls stalls the thread, not the loop:
@@ -44,15 +43,9 @@ TICK_SECONDS = 0.02
 Settle = Callable[[Any, bool], None]
 
 
-class Entry(NamedTuple):
-    """A line that waits for the disk, and whom to tell: `settle(ticket, is_recorded)`."""
-
-    organization_id: bytes
-    body: bytes
-    personal: bytes
-    settle: Settle
-    ticket: Any
-    since: float
+# A line that waits for the disk, and whom to tell: organization, body, personal, settle, ticket, monotonic time. A
+# plain tuple: naming its fields would cost more than appending it.
+Entry = tuple[bytes, bytes, bytes, Settle, Any, float]
 
 
 class Batch(NamedTuple):
@@ -60,7 +53,7 @@ class Batch(NamedTuple):
 
     node: str
     first_seq: int
-    count: int
+    lines: int
     data: bytes
     rotate: bool
     is_last: bool
@@ -77,7 +70,6 @@ class Journal:
         self.late = 0  # lines that reached the disk after they had been answered as not recorded
         self.last_error = ""
         self._segment = _SegmentFile(directory, is_fsynced)
-        self._lock = -1
         self._node = ""
         self._seq = 0
         self._last_ms = 0
@@ -95,12 +87,8 @@ class Journal:
         self._tick: asyncio.TimerHandle | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Lock the directory, adopt what an earlier edge left, start the committing thread.
-
-        Raises JournalLocked when another edge writes here, OSError when the directory can't be made.
-        """
+        """Adopt what an earlier edge left and start the committing thread; raises OSError when the disk refuses."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = lock(self.directory / "journal.lock")
         adopt(self.directory)
         self._loop = loop
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -111,7 +99,9 @@ class Journal:
 
     def stamp(self) -> int:
         """Return the time in milliseconds for an event received now; it never goes back while this journal is open."""
-        self._last_ms = max(self._last_ms, now_ms())
+        now = now_ms()
+        if now > self._last_ms:
+            self._last_ms = now
         return self._last_ms
 
     def append(self, organization_id: bytes, body: bytes, personal: bytes, settle: Settle, ticket: Any) -> None:
@@ -120,10 +110,10 @@ class Journal:
         `body` is `encode_leaf`'s, `personal` is `kept TAB expiring`.
         """
         since = time.monotonic()
-        if len(self._waiting) >= MAX_WAITING or self.is_stalled(since):
+        if len(self._waiting) >= MAX_WAITING or (self._flying is not None and self.is_stalled(since)):
             self._loop.call_soon(settle, ticket, False)
             return
-        self._waiting.append(Entry(organization_id, body, personal, settle, ticket, since))
+        self._waiting.append((organization_id, body, personal, settle, ticket, since))
         if self._flying is None and not self._is_scheduled:
             self._is_scheduled = True
             self._loop.call_soon(self._hand_over)  # after this turn's other requests: one commit for all of them
@@ -145,7 +135,6 @@ class Journal:
         await asyncio.to_thread(self._thread.join, STALLED_SECONDS)
         self._loop.remove_reader(self._wake)
         os.close(self._wake)
-        os.close(self._lock)
         self._thread = None
 
     def _hand_over(self) -> None:
@@ -164,7 +153,7 @@ class Journal:
         entries = list(self._waiting)
         self._waiting.clear()
         node, seq = self._node.encode(), self._seq
-        lines = [join_line(e.organization_id, node, seq + i, e.body, e.personal) for i, e in enumerate(entries, 1)]
+        lines = [join_line(e[0], node, i, e[1], e[2]) for i, e in enumerate(entries, seq + 1)]
         self._flying, self._flying_count, self._flying_since = entries, len(entries), now
         if rotate:
             self._rotate_at = now + ROTATE_SECONDS
@@ -185,25 +174,27 @@ class Journal:
         else:
             self.failures += 1
             self.last_error = str(error)
-            self._node = ""  # after a failed sync the kernel forgets what was not written: this file is never trusted again
+            self._node = (
+                ""  # after a failed sync the kernel forgets what was not written: this file is never trusted again
+            )
             self._retry_at = time.monotonic() + RETRY_SECONDS
         if self._waiting:
             self._hand_over()
-        for entry in entries:
-            entry.settle(entry.ticket, error is None)
+        for _, _, _, settle, ticket, _ in entries:
+            settle(ticket, error is None)
 
     def _on_tick(self) -> None:
         self._tick = self._loop.call_later(TICK_SECONDS, self._on_tick)
         now = time.monotonic()
         overdue: list[Entry] = []
-        if self._flying and now - self._flying[0].since > DEADLINE_SECONDS:
-            overdue = [e for e in self._flying if now - e.since > DEADLINE_SECONDS]
+        if self._flying and now - self._flying[0][-1] > DEADLINE_SECONDS:
+            overdue = [entry for entry in self._flying if now - entry[-1] > DEADLINE_SECONDS]
             self._flying = self._flying[len(overdue) :]  # they arrived in order
         give_up = self.is_stalled(now)
-        while self._waiting and (give_up or now - self._waiting[0].since > DEADLINE_SECONDS):
+        while self._waiting and (give_up or now - self._waiting[0][-1] > DEADLINE_SECONDS):
             overdue.append(self._waiting.popleft())
-        for entry in overdue:
-            entry.settle(entry.ticket, False)
+        for _, _, _, settle, ticket, _ in overdue:
+            settle(ticket, False)
         if self._flying is None and not self._is_scheduled and now >= self._rotate_at:
             self._hand_over()
 
@@ -222,7 +213,7 @@ class Journal:
             self._outcome = outcome
             os.eventfd_write(self._wake, 1)
             if outcome is None and (batch.rotate or self._segment.size > SEGMENT_BYTES):
-                self._segment.rotate(batch.first_seq + batch.count)
+                self._segment.rotate(batch.first_seq + batch.lines)
 
 
 class _SegmentFile:
@@ -239,7 +230,7 @@ class _SegmentFile:
 
     def write(self, batch: Batch) -> None:
         """Append a batch and sync it; raises OSError when not all of it is on disk."""
-        if not batch.count:
+        if not batch.lines:
             return
         if self._file < 0 or batch.node != self._node:
             self._start(batch.node, batch.first_seq)
@@ -256,7 +247,7 @@ class _SegmentFile:
             return
         fresh = self._path.with_name(f"{next_seq:016d}.open")
         try:
-            descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            descriptor = _create(fresh)
         except OSError:
             return
         old_file, old_path = self._file, self._path
@@ -296,8 +287,17 @@ class _SegmentFile:
             sync_directory(self._directory)
         self._path = folder / f"{first_seq:016d}.open"
         self._node, self.size = node, 0
-        self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = _create(self._path)
         sync_directory(folder)
+
+
+def _create(path: Path) -> int:
+    """Return the descriptor of a new segment that is locked before anybody can find it under its name."""
+    draft = path.with_suffix(".new")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    draft.rename(path)
+    return descriptor
 
 
 def new_node() -> str:
@@ -305,9 +305,9 @@ def new_node() -> str:
     return "n_" + base32(random_bytes(10))
 
 
-def lock(path: Path) -> int:
-    """Take the exclusive lock of a file and return its descriptor; the lock ends with the process. Raises JournalLocked."""
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def lock(path: Path, *, create: bool = False) -> int:
+    """Take a file's exclusive lock, which ends with the process, and return its descriptor; raises JournalLocked."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -322,35 +322,50 @@ def segments(directory: Path) -> list[Path]:
 
 
 def adopt(directory: Path) -> list[Path]:
-    """Finish the segments that a dead edge left open and return them; the caller must hold `journal.lock`.
+    """Finish the segments that a dead edge left open and return them; those of a living one are locked and stay.
 
     A torn end, bytes behind which no whole line follows, was never answered: it is cut and kept aside as `.torn`.
     A damaged line with whole lines after it stays, for the loader to quarantine.
     """
     adopted = []
     for path in sorted(directory.glob("n_*/*.open")):
-        data = path.read_bytes()
-        whole = len(data)
-        while whole:
-            start = data.rfind(b"\n", 0, whole - 1) + 1
-            if data[whole - 1 : whole] == b"\n" and split_line(data[start:whole]) is not None:
-                break
-            whole = start
-        if whole < len(data):
-            path.with_suffix(".torn").write_bytes(data[whole:])
-            with path.open("r+b") as file:
-                file.truncate(whole)
-                os.fsync(file.fileno())
-        if whole:
-            finished = path.with_suffix(".segment")
-            path.rename(finished)
-            adopted.append(finished)
-        else:
-            path.unlink()
-        sync_directory(path.parent)
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()
+        try:
+            held = lock(path)
+        except (JournalLocked, FileNotFoundError):
+            continue
+        try:
+            if not path.exists():
+                continue  # its edge finished it between the listing and the lock
+            whole = _whole_lines(path)
+            if whole:
+                finished = path.with_suffix(".segment")
+                path.rename(finished)
+                adopted.append(finished)
+            else:
+                path.unlink()
+            sync_directory(path.parent)
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
+        finally:
+            os.close(held)
     return adopted
+
+
+def _whole_lines(path: Path) -> int:
+    """Cut a torn end off and return the size of what is left."""
+    data = path.read_bytes()
+    whole = len(data)
+    while whole:
+        start = data.rfind(b"\n", 0, whole - 1) + 1
+        if data[whole - 1 : whole] == b"\n" and split_line(data[start:whole]) is not None:
+            break
+        whole = start
+    if whole < len(data):
+        path.with_suffix(".torn").write_bytes(data[whole:])
+        with path.open("r+b") as file:
+            file.truncate(whole)
+            os.fsync(file.fileno())
+    return whole
 
 
 def sync_directory(path: Path) -> None:

@@ -1,0 +1,126 @@
+"""The processes put together: an edge from its snapshot, journal and server; a core from catalog, store and API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from stackfluence.catalog import Catalog, changes_since, find_link, open_catalog
+from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.click.edge import Edge
+from stackfluence.click.links import Copy, Snapshot
+from stackfluence.click.server import Server
+from stackfluence.collect.ingest import Intake
+from stackfluence.events.journal import Journal
+from stackfluence.settings import Settings
+from stackfluence.snapshot import EdgeRow
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+POLL_PATIENCE_SECONDS = 120.0  # a full answer of a million links takes 15 s
+COPY_ROWS = 20_000
+DRAIN_SECONDS = 10.0
+SWITCH_SECONDS = (
+    0.0005  # the committing thread needs the interpreter three times a batch; Python's default is 5 ms each
+)
+
+
+async def run_edge(settings: Settings, listener: socket.socket, worker: int, lifeline: int | None) -> None:
+    """Serve links and events on a socket until SIGTERM, SIGINT or the end of the lifeline, then drain."""
+    loop = asyncio.get_running_loop()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    catalog = open_catalog(settings.catalog_url)
+    links = Snapshot(ClickIdKeys(settings.click_id_secrets, settings.click_id_ttl_hours))
+    copy = Copy(settings.data_path / "edge" / f"w{worker}.sqlite")
+    await asyncio.to_thread(copy.load_into, links)
+    journal = Journal(settings.data_path / "journal" / f"w{worker}", is_fsynced=settings.is_fsynced)
+    journal.open(loop)
+
+    async def find(key: bytes) -> bytes | None:
+        return await find_link(catalog, *key.decode().split("\0"))
+
+    edge = Edge(links, journal, find_link=find, proxies=settings.proxies, core_socket=str(core_socket(settings)))
+    Intake(edge)
+    server = Server(edge)
+    if not links.revision:  # a first start: without a copy there is nothing to redirect to
+        await _poll(catalog, edge, copy)
+    feed = asyncio.create_task(_follow_catalog(catalog, edge, copy))
+    gc.collect()
+    gc.freeze()  # a million links are not looked through again at every collection
+    gc.set_threshold(50_000, 20, 50)
+    accepting = await loop.create_server(server.accept, sock=listener)
+    log.info("edge_ready", extra={"worker": worker, "links": len(links.links), "revision": links.revision})
+    await _until_told(lifeline)
+    accepting.close()
+    await server.drain(DRAIN_SECONDS)
+    feed.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await feed
+    await journal.close()
+    copy.close()
+    await catalog.close()
+
+
+async def _follow_catalog(catalog: Catalog, edge: Edge, copy: Copy) -> None:
+    while True:
+        await asyncio.sleep(POLL_SECONDS)
+        await _poll(catalog, edge, copy)
+
+
+async def _poll(catalog: Catalog, edge: Edge, copy: Copy) -> None:
+    """Take over what changed; a catalog that is away leaves the snapshot as it is."""
+    try:
+        async with asyncio.timeout(POLL_PATIENCE_SECONDS):
+            await _take_over(catalog, edge, copy)
+    except Exception as error:  # whatever the driver raises: the edge serves what it knows
+        log.warning("catalog_away", extra={"error": repr(error)})
+
+
+async def _take_over(catalog: Catalog, edge: Edge, copy: Copy) -> None:
+    links = edge.snapshot
+    links.begin()
+    rows: list[EdgeRow] = []
+    revision: int | None = None
+    async for chunk in changes_since(catalog, links.revision):
+        links.apply(chunk)
+        rows += chunk.rows
+        revision = chunk.revision
+        if len(rows) >= COPY_ROWS:
+            await asyncio.to_thread(copy.write, rows, None)
+            rows = []
+    if revision is None:
+        return
+    rows += links.finish(revision)
+    edge.forget_absent()
+    await asyncio.to_thread(copy.write, rows, revision)
+
+
+def core_socket(settings: Settings) -> Path:
+    """Return the Unix socket on which the core of this data directory listens."""
+    return settings.data_path / "core.sock"
+
+
+async def _until_told(lifeline: int | None) -> None:
+    """Return at SIGTERM, SIGINT, or when the supervisor at the other end of the lifeline is gone."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told.set)
+    if lifeline is not None:
+        loop.add_reader(lifeline, told.set)
+    await told.wait()
+    if lifeline is not None:
+        loop.remove_reader(lifeline)
+
+
+async def run_core(settings: Settings, lifeline: int | None) -> None:
+    """Serve the API on the core's Unix socket, load segments, keep house, until told to stop."""
+
+    await _until_told(lifeline)

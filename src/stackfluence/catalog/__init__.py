@@ -1,0 +1,34 @@
+"""The catalog: who links for whom to where. Small, edited, every change in an audit log.
+
+connect    the database: `reading()`, and `writing()`, the one transaction through which every change goes
+tables     what is stored            checks  what is accepted
+changes    what can be changed       recording, paths  what follows from each change by itself
+find       look-ups                  feed    what edges are told
+salts      visitor salts             loads   the order of segments in the event store
+"""
+
+from stackfluence.catalog.changes import Change, NewOrganization, new_key
+from stackfluence.catalog.connect import Catalog, open_catalog
+from stackfluence.catalog.feed import changes_since, find_link
+from stackfluence.catalog.find import find_key, find_one, key_hash, resolve_creator
+from stackfluence.catalog.loads import Reservation, finish_load, lowest_unfinished_load, reserve_load
+from stackfluence.catalog.salts import ensure_salts
+
+__all__ = [
+    "Catalog",
+    "Change",
+    "NewOrganization",
+    "Reservation",
+    "changes_since",
+    "ensure_salts",
+    "find_key",
+    "find_link",
+    "find_one",
+    "finish_load",
+    "key_hash",
+    "lowest_unfinished_load",
+    "new_key",
+    "open_catalog",
+    "reserve_load",
+    "resolve_creator",
+]

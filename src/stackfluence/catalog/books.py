@@ -1,0 +1,114 @@
+"""The books the catalog keeps by itself: paths, removals, revisions, salts, loads, answers, and the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from stackfluence.catalog.tables import Base
+
+_COUNTER = BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER primary key counts by itself there
+
+
+class LinkPath(Base):
+    """Where a link answers: one row for each handle of its creator, kept by `paths.py`, never written elsewhere.
+
+    Its primary key is what makes links unique per (host, creator, campaign, asset), old handles included.
+    """
+
+    __tablename__ = "link_paths"
+    __table_args__ = ({"sqlite_with_rowid": False},)  # the table is its primary key's index: half the size
+
+    host: Mapped[str] = mapped_column(primary_key=True)
+    creator_handle: Mapped[str] = mapped_column(primary_key=True)
+    campaign_slug: Mapped[str] = mapped_column(primary_key=True)
+    asset_slug: Mapped[str] = mapped_column(primary_key=True)
+    link_id: Mapped[str] = mapped_column(ForeignKey("links.id"), index=True)
+
+
+class EdgeRemoval(Base):
+    """Tells edges what is gone. `key` is the snapshot's; a link's has `/` for NUL, which PostgreSQL can't store."""
+
+    __tablename__ = "edge_removals"
+
+    id: Mapped[int] = mapped_column(_COUNTER, primary_key=True)
+    space: Mapped[str]
+    key: Mapped[str]
+    revision: Mapped[int] = mapped_column(index=True)
+
+
+class VisitorSalt(Base):
+    """What visitor hashes of one UTC day, YYYY-MM-DD, are salted with: 32 random bytes, deleted 48 h after it."""
+
+    __tablename__ = "visitor_salts"
+    EDGE_COLUMNS = frozenset({"salt"})
+
+    day: Mapped[str] = mapped_column(primary_key=True)
+    salt: Mapped[bytes]
+    revision: Mapped[int] = mapped_column(index=True)
+
+
+class Load(Base):
+    """A segment on its way into the event store. Numbers rise in the order in which reservations commit."""
+
+    __tablename__ = "loads"
+    __table_args__ = (
+        UniqueConstraint("node", "first_seq"),
+        CheckConstraint("state in ('reserved', 'done')", "state"),
+        CheckConstraint("last_seq >= first_seq", "range"),
+        Index(None, "state", "load_number"),
+    )
+
+    load_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    node: Mapped[str]
+    first_seq: Mapped[int]
+    last_seq: Mapped[int]
+    seal_hash: Mapped[str]
+    state: Mapped[str]
+    reserved_at: Mapped[int]
+    done_at: Mapped[int | None]
+
+
+class IdempotencyKey(Base):
+    """The answer a request got, kept for ever under the key its sender chose; a repetition gets it again."""
+
+    __tablename__ = "idempotency_keys"
+
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[str]
+    status: Mapped[int]
+    body: Mapped[bytes]
+    created_at: Mapped[int]
+
+
+class AuditEntry(Base):
+    """One change of one row: who, when, what, from what to what. Triggers refuse to change or delete it.
+
+    `before` is empty for a creation and `after` for a deletion; a change names only the columns that differ.
+    """
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index(None, "organization_id", "id"), Index(None, "subject_id"))
+
+    id: Mapped[int] = mapped_column(_COUNTER, primary_key=True)
+    organization_id: Mapped[str | None]
+    at: Mapped[int]
+    actor: Mapped[str]
+    action: Mapped[str]
+    subject_type: Mapped[str]
+    subject_id: Mapped[str]
+    before: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any] | None]
+
+
+class CatalogRevision(Base):
+    """One row: the number of the last writing transaction. Its row lock makes commit order revision order."""
+
+    __tablename__ = "catalog_revision"
+    __table_args__ = (CheckConstraint("id = 1", "one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int]

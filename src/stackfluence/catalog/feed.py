@@ -1,0 +1,189 @@
+"""What edges are told: every change since a revision, as snapshot rows in chunks of at most 1,000.
+
+One answer is read from one snapshot of the database, in constant memory: a million links stream at the speed of the
+join. Removals come first, so that what was removed and added again is there in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from stackfluence import snapshot
+from stackfluence.catalog.books import CatalogRevision, EdgeRemoval, LinkPath, VisitorSalt
+from stackfluence.catalog.connect import Catalog
+from stackfluence.catalog.tables import Campaign, Creator, Host, Key, Link, Organization, Post
+from stackfluence.names import link_key
+from stackfluence.snapshot import HOST, KEY, LINK, ORGANIZATION, SALT, EdgeChunk, EdgeRow, encode
+from stackfluence.vocabulary import KeyKind
+
+CHUNK_ROWS = 1000
+
+_PATH = (LinkPath.host, LinkPath.creator_handle, LinkPath.campaign_slug, LinkPath.asset_slug)
+_LINK_FIELDS = (  # in the order of snapshot.Link: its MessagePack is that of the list
+    Link.id,
+    Link.organization_id,
+    Link.creator_id,
+    Link.campaign_id,
+    Link.asset_slug,
+    Link.destination_url,
+    Link.status,
+    Link.kind,
+    Link.expires_at,
+    Campaign.starts_at,
+    Campaign.ends_at,
+    func.coalesce(func.nullif(Link.fallback_url, ""), Campaign.fallback_url),
+    Link.is_test,
+    Creator.handle,
+    Campaign.slug,
+    func.coalesce(Post.platform, ""),
+)
+
+
+async def changes_since(catalog: Catalog, revision: int) -> AsyncIterator[EdgeChunk]:
+    """Yield what changed after `revision`, nothing when nothing did.
+
+    Revision 0, or one this catalog hasn't reached (it was restored from a backup), yields everything, its first chunk
+    marked `is_reset`. The last chunk may be empty: it only tells the revision that was reached.
+    """
+    async with catalog.snapshot() as connection:
+        reached = (await connection.execute(select(CatalogRevision.revision))).scalar_one()
+        if reached == revision:
+            return
+        is_reset = not 0 < revision < reached
+        since = 0 if is_reset else revision
+        async for rows in _all_rows(connection, since):
+            yield EdgeChunk(reached, is_reset, rows)
+            is_reset = False
+        yield EdgeChunk(reached, is_reset, [])
+
+
+async def find_link(catalog: Catalog, host: str, creator: str, campaign: str, asset: str = "") -> bytes | None:
+    """Return the encoded `snapshot.Link` that answers at a path as a visitor typed it, None when there is none."""
+    parts = link_key(host, creator, campaign, asset).decode().split("\0")
+    if len(parts) != len(_PATH):  # a NUL inside a part names no link
+        return None
+    at_path = and_(*(column == part for column, part in zip(_PATH, parts, strict=True)))
+    async with catalog.snapshot() as connection:
+        row = (await connection.execute(_links(_LINK_FIELDS).where(at_path))).one_or_none()
+    return None if row is None else encode(snapshot.Link(*row))
+
+
+async def _all_rows(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
+    if since:
+        async for rows in _removals(connection, since):
+            yield rows
+    for read in (_organizations, _keys, _bare_organizations, _hosts, _salts):
+        async for rows in read(connection, since):
+            yield rows
+    for query in _link_queries(since):
+        async for found in _stream(connection, query):
+            yield [
+                EdgeRow(LINK, f"{host}\0{handle}\0{slug}\0{asset}".encode(), encode(fields))
+                for host, handle, slug, asset, *fields in found
+            ]
+
+
+def _links(columns: Iterable[Any]) -> Select[*tuple[Any, ...]]:
+    return (
+        select(*columns)
+        .select_from(LinkPath)
+        .join(Link, Link.id == LinkPath.link_id)
+        .join(Creator, Creator.id == Link.creator_id)
+        .join(Campaign, Campaign.id == Link.campaign_id)
+        .outerjoin(Post, Post.id == Link.post_id)
+    )
+
+
+def _link_queries(since: int) -> list[Select[*tuple[Any, ...]]]:
+    """Return one query for everything, or one for each cause of a change: each starts from a small index range."""
+    links = _links((*_PATH, *_LINK_FIELDS))
+    if not since:
+        return [links]
+    return [
+        links.where(Link.revision > since),
+        *(
+            links.where(column.in_(select(cause.id).where(cause.revision > since)), Link.revision <= since)
+            for column, cause in ((Link.creator_id, Creator), (Link.campaign_id, Campaign), (Link.post_id, Post))
+        ),
+    ]
+
+
+async def _removals(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
+    query = select(EdgeRemoval.space, EdgeRemoval.key).where(EdgeRemoval.revision > since).order_by(EdgeRemoval.id)
+    async for found in _stream(connection, query):
+        yield [
+            EdgeRow(space, (key.replace("/", "\0") if space == LINK else key).encode(), None) for space, key in found
+        ]
+
+
+async def _organizations(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
+    query = select(Organization.id, Organization.currency).where(Organization.revision > since)
+    async for found in _stream(connection, query):
+        yield [EdgeRow(ORGANIZATION, row[0].encode(), encode(snapshot.Organization(*row))) for row in found]
+
+
+async def _keys(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
+    query = select(
+        Key.key_hash, Key.id, Key.organization_id, Key.kind, Key.allowed_origins, Key.revoked_at.is_not(None)
+    ).where(Key.revision > since)
+    async for found in _stream(connection, query):
+        yield [EdgeRow(KEY, bytes.fromhex(digest), encode(snapshot.Key(*fields))) for digest, *fields in found]
+
+
+async def _bare_organizations(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
+    """Yield each organization's id as a publishable key.
+
+    It is accepted from wherever one of the organization's live publishable keys is, and not at all when it has none.
+    """
+    changed = or_(
+        Organization.revision > since,
+        Organization.id.in_(select(Key.organization_id).where(Key.revision > since)),
+    )
+    live = and_(Key.organization_id == Organization.id, Key.kind == KeyKind.publishable.value, Key.revoked_at.is_(None))
+    query = select(Organization.id, Key.id, Key.allowed_origins).outerjoin(Key, live).where(changed)
+    organization_id = ""
+    lists: list[list[str]] = []
+    rows: list[EdgeRow] = []
+    async for found in _stream(connection, query.order_by(Organization.id)):
+        for identifier, key_id, origins in found:
+            if identifier != organization_id and organization_id:
+                rows.append(_bare_organization(organization_id, lists))
+                lists = []
+            organization_id = identifier
+            if key_id is not None:
+                lists.append(origins)
+        if len(rows) >= CHUNK_ROWS:
+            yield rows[:CHUNK_ROWS]
+            rows = rows[CHUNK_ROWS:]
+    if organization_id:
+        rows.append(_bare_organization(organization_id, lists))
+    for start in range(0, len(rows), CHUNK_ROWS):
+        yield rows[start : start + CHUNK_ROWS]
+
+
+def _bare_organization(organization_id: str, lists: list[list[str]]) -> EdgeRow:
+    origins = sorted(set().union(*lists)) if all(lists) else []
+    key = snapshot.Key("", organization_id, KeyKind.publishable.value, origins, revoked=not lists)
+    return EdgeRow(KEY, organization_id.encode(), encode(key))
+
+
+async def _hosts(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
+    query = select(Host.hostname, Host.organization_id, Host.is_default).where(Host.revision > since)
+    async for found in _stream(connection, query):
+        yield [EdgeRow(HOST, row[0].encode(), encode(snapshot.Host(*row))) for row in found]
+
+
+async def _salts(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
+    query = select(VisitorSalt.day, VisitorSalt.salt).where(VisitorSalt.revision > since)
+    async for found in _stream(connection, query):
+        yield [EdgeRow(SALT, day.encode(), salt) for day, salt in found]
+
+
+async def _stream(connection: AsyncConnection, query: Select[*tuple[Any, ...]]) -> AsyncIterator[Sequence[Any]]:
+    async with connection.stream(query.execution_options(yield_per=CHUNK_ROWS)) as result:
+        async for rows in result.partitions():
+            yield rows

@@ -1,0 +1,180 @@
+"""The command line. Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong usage, 3 a check found something."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from stackfluence import __version__
+from stackfluence.errors import StackfluenceError
+from stackfluence.settings import Settings, ensure_secrets, read_settings
+
+cli = typer.Typer(
+    name="stackfluence",
+    help="Measures influencer traffic from click to conversion, and proves what it was worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Lifeline = Annotated[int | None, typer.Option(hidden=True, help="A pipe whose end means that the supervisor is gone.")]
+
+
+def main() -> None:
+    """Run the command line; an error a person can act on is one line, not a traceback."""
+    try:
+        cli()
+    except StackfluenceError as error:
+        sys.stderr.write(f"stackfluence: {error}\n")
+        sys.exit(1)
+
+
+@cli.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Configure logging: JSON lines on stderr, one event each."""
+    if version:
+        print(f"stackfluence {__version__}")
+        raise typer.Exit
+    logging.basicConfig(level=logging.INFO, handlers=[_log_to_stderr()])
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@cli.command()
+def init(
+    org: Annotated[str, typer.Option(help="The organization's name.")],
+    currency: Annotated[str, typer.Option(help="ISO 4217 code of its amounts.")] = "USD",
+    time_zone: Annotated[str, typer.Option(help="Its accounting time zone, an IANA name.")] = "UTC",
+    as_json: Json = False,
+) -> None:
+    """Create an organization and print its id and keys; the keys are shown only now."""
+    from stackfluence.catalog import open_catalog
+    from stackfluence.migrate import migrate as upgrade
+
+    settings = _ready()
+
+    async def create() -> dict[str, str]:
+        await upgrade(settings.catalog_url)
+        catalog = open_catalog(settings.catalog_url)
+        try:
+            async with catalog.writing("cli") as change:
+                made = await change.add_organization(org, currency, time_zone)
+        finally:
+            await catalog.close()
+        return {
+            "organization_id": made.organization_id,
+            "secret_key": made.secret_key,
+            "publishable_key": made.publishable_key,
+        }
+
+    created = asyncio.run(create())
+    if as_json:
+        print(json.dumps(created))
+        return
+    for name, value in created.items():
+        print(f"{name + ':':17} {value}")
+    print("\nKeep the secret key: it is shown only now. Next: stackfluence serve --port 8000")
+
+
+@cli.command()
+def serve(
+    port: Annotated[
+        int, typer.Option(help="The port for links, events, API and dashboard; 0 takes a free one.")
+    ] = 8000,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Run an edge and a core behind one port, each restarted when it ends."""
+    from stackfluence.migrate import migrate as upgrade
+    from stackfluence.supervisor import listen, supervise
+
+    settings = _ready()
+    asyncio.run(upgrade(settings.catalog_url))
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        raise StackfluenceError(f"Port {port} can't be used: {error.strerror}. Choose another with --port.") from None
+    bound = listener.getsockname()[1]
+    print(f"Stackfluence listens on http://{host}:{bound} (data in {settings.data_path})", flush=True)
+    asyncio.run(
+        supervise(listener, settings.workers, lambda name, pid: print(f"{name} started, process {pid}", flush=True))
+    )
+
+
+@cli.command()
+def edge(
+    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    worker: Annotated[int, typer.Option(help="This process's number among the edges of one data directory.")] = 0,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket that was inherited.")] = None,
+    lifeline: Lifeline = None,
+) -> None:
+    """Run one edge process: links, event intake, and what it hands to the core."""
+    import uvloop
+
+    from stackfluence.app import run_edge
+    from stackfluence.supervisor import listen
+
+    settings = _ready()
+    listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
+    listener.setblocking(False)
+    uvloop.run(run_edge(settings, listener, worker, lifeline))
+
+
+@cli.command()
+def core(lifeline: Lifeline = None) -> None:
+    """Run the core process: API, loader, upkeep. Edges hand it requests through a socket in the data directory."""
+    import uvloop
+
+    from stackfluence.app import run_core
+
+    uvloop.run(run_core(_ready(), lifeline))
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the catalog's tables to this version; safe to run again."""
+    from stackfluence.migrate import migrate as upgrade
+
+    settings = _ready()
+    asyncio.run(upgrade(settings.catalog_url))
+    print("The catalog is current.")
+
+
+def _ready() -> Settings:
+    """Return checked settings with their secrets, which are generated on a first embedded start."""
+    os.environ["TZ"] = "UTC"  # the embedded event store takes the process's zone for the server's
+    settings = ensure_secrets(read_settings())
+    settings.check()
+    return settings
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, the event's constant name, and its fields."""
+
+    _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {name: value for name, value in vars(record).items() if name not in self._own}
+        entry = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **fields,
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def _log_to_stderr() -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines())
+    return handler

@@ -1,0 +1,247 @@
+"""What a sender may write, and how it becomes a leaf. What can be read but not used is kept with its reason.
+
+Types are strict: a number in quotes or an amount with decimals is quarantined, never guessed at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from stackfluence.click.visitor import landing_parameters, read_query
+from stackfluence.clock import parse_rfc3339, rfc3339
+from stackfluence.events.event import Leaf, Line
+from stackfluence.vocabulary import Consent, ConversionType, CustomerType, EventType, QuarantineReason
+
+MAX_CENTS = 10**12  # ten billion of a currency with cents: more is a mistake of units
+MAX_TEXT = 200  # ids, codes, sessions
+MAX_LINES = 500
+MAX_CODES = 20
+MAX_METADATA = 16 << 10
+MAX_MINUTES_ON_PAGE_MS = 86_400_000
+EARLIEST_MS = 946_684_800_000  # 2000-01-01: before it there was nothing to measure
+CLAMP_BACK_MS = 35 * 86_400_000
+CLAMP_AHEAD_MS = 5 * 60_000
+SERVER_AHEAD_MS = 86_400_000
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_PERSONAL_SEGMENT = re.compile(r"[^/]*@[^/]*|[^/]{65,}|[0-9a-fA-F]{32,}")
+
+Text = str | int  # shops number orders and customers; ids beyond 2**53 survive as integers
+
+
+class Payload(msgspec.Struct, kw_only=True):
+    """One event as a sender writes it; unknown fields are ignored."""
+
+    type: str = ""
+    inf_click_id: str = ""
+    organization_id: str = ""
+    key: str = ""
+    session_id: str = ""
+    page_url: str = ""
+    referrer: str = ""
+    time_on_page_ms: int | None = None
+    event_type: str = ""
+    order_id: Text = ""
+    shop: str = ""
+    revenue_cents: int | None = None
+    currency: str = ""
+    coupon_codes: list[str] = []
+    customer_id: Text = ""
+    customer_type: str = ""
+    is_renewal: bool = False
+    subtotal_cents: int | None = None
+    discount_cents: int | None = None
+    tax_cents: int | None = None
+    shipping_cents: int | None = None
+    gift_card_cents: int | None = None
+    lines: list[Line] = []
+    original_order_id: Text = ""
+    refund_amount_cents: int | None = None
+    reason: str = ""
+    idempotency_key: str = ""
+    occurred_at: str = ""
+    consent: str = ""
+    is_test: bool = False
+    metadata: dict[str, Any] = {}
+
+
+class Unusable(Exception):
+    """The event can be read but not used; `reason` says why, `detail` which field."""
+
+    def __init__(self, reason: QuarantineReason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail[:300]
+
+
+_AMOUNTS = (
+    "revenue_cents", "subtotal_cents", "discount_cents", "tax_cents", "shipping_cents", "gift_card_cents",
+    "refund_amount_cents",
+)  # fmt: skip
+_TEXTS = ("session_id", "order_id", "shop", "customer_id", "original_order_id", "reason", "idempotency_key")
+_REQUIRED = {
+    EventType.session: ("session_id",),
+    EventType.pageview: ("session_id",),
+    EventType.conversion: (),
+    EventType.refund: ("original_order_id", "refund_amount_cents"),
+    EventType.identify: ("customer_id",),
+}
+_REQUIRED_OF_PURCHASE = ("order_id", "revenue_cents")
+
+
+def read_payload(document: object) -> Payload:
+    """Return an event's fields; raises Unusable when one has another type."""
+    try:
+        return msgspec.convert(document, Payload)
+    except msgspec.ValidationError as error:
+        raise Unusable(QuarantineReason.wrong_type, str(error)) from None
+
+
+def check(event_type: EventType, payload: Payload) -> None:
+    """Raise Unusable for the first field that is missing or can't be what it says."""
+    if event_type == EventType.conversion:
+        payload.event_type = payload.event_type or ConversionType.purchase
+        _one_of(ConversionType, "event_type", payload.event_type)
+    required = _REQUIRED[event_type]
+    if event_type == EventType.conversion and payload.event_type == ConversionType.purchase:
+        required = _REQUIRED_OF_PURCHASE
+    for name in required:
+        if getattr(payload, name) in ("", None):
+            raise Unusable(QuarantineReason.missing_field, name)
+    for name in _TEXTS:
+        _short(name, str(getattr(payload, name)))
+    for name in _AMOUNTS:
+        _amount(name, getattr(payload, name))
+    if payload.time_on_page_ms is not None and not 0 <= payload.time_on_page_ms <= MAX_MINUTES_ON_PAGE_MS:
+        raise Unusable(QuarantineReason.amount_out_of_range, "time_on_page_ms")
+    payload.currency = payload.currency.upper()
+    if payload.currency and not _CURRENCY.fullmatch(payload.currency):
+        raise Unusable(QuarantineReason.unknown_value, f"currency {payload.currency[:20]!r}")
+    if payload.customer_type:
+        _one_of(CustomerType, "customer_type", payload.customer_type)
+    if payload.consent:
+        _one_of(Consent, "consent", payload.consent)
+    if len(payload.coupon_codes) > MAX_CODES or len(payload.lines) > MAX_LINES:
+        raise Unusable(QuarantineReason.text_too_long, "coupon_codes or lines")
+    for code in payload.coupon_codes:
+        _short("coupon_codes", code)
+    for line in payload.lines:
+        _check_line(line)
+
+
+def _check_line(line: Line) -> None:
+    for name in ("line_id", "product_id", "variant_id", "sku"):
+        _short(f"lines.{name}", getattr(line, name))
+    for name in ("quantity", "subtotal_cents", "discount_cents", "tax_cents"):
+        _amount(f"lines.{name}", getattr(line, name))
+
+
+def _short(name: str, text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise Unusable(QuarantineReason.text_too_long, name)
+
+
+def _amount(name: str, cents: int | None) -> None:
+    if cents is not None and not 0 <= cents <= MAX_CENTS:
+        raise Unusable(QuarantineReason.amount_out_of_range, name)
+
+
+def _one_of(words: type[ConversionType] | type[CustomerType] | type[Consent], name: str, value: str) -> None:
+    if value not in words.__members__:
+        raise Unusable(QuarantineReason.unknown_value, f"{name} {value[:40]!r}, one of {', '.join(words)}")
+
+
+def occurred(payload: Payload, received_ms: int, is_browser: bool) -> tuple[int, bool]:
+    """Return when the event happened, and whether a browser's clock had to be clamped.
+
+    Browsers are clamped to [-35 days, +5 minutes] of the receipt; servers keep what they state. Raises Unusable for no
+    time at all, one before 2000 or more than a day ahead.
+    """
+    if not payload.occurred_at:
+        return received_ms, False
+    try:
+        stated = parse_rfc3339(payload.occurred_at)
+    except ValueError:
+        raise Unusable(QuarantineReason.wrong_type, "occurred_at must be RFC 3339 with a zone") from None
+    if is_browser:
+        clamped = min(max(stated, received_ms - CLAMP_BACK_MS), received_ms + CLAMP_AHEAD_MS)
+        return clamped, clamped != stated
+    if not EARLIEST_MS <= stated <= received_ms + SERVER_AHEAD_MS:
+        raise Unusable(QuarantineReason.time_out_of_range, "occurred_at")
+    return stated, False
+
+
+def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
+    """Write what a checked payload says into the leaf."""
+    leaf.session_id = payload.session_id
+    leaf.engaged_ms = payload.time_on_page_ms or 0
+    leaf.order_id = str(payload.order_id)
+    leaf.original_order_id = str(payload.original_order_id)
+    leaf.shop = payload.shop
+    leaf.conversion_type = payload.event_type if leaf.event_type == EventType.conversion else ""
+    leaf.customer_type = payload.customer_type
+    leaf.is_renewal = payload.is_renewal
+    leaf.reason = payload.reason
+    leaf.lines = payload.lines
+    leaf.coupon_codes = payload.coupon_codes
+    leaf.is_test = payload.is_test
+    for name in _AMOUNTS:
+        setattr(leaf, name, getattr(payload, name))
+    if leaf.event_type in (EventType.conversion, EventType.refund):
+        leaf.currency = payload.currency or default_currency
+    if payload.page_url:
+        leaf.page_path, query = page_parts(payload.page_url)
+        leaf.landing_params = landing_parameters(query)[0]
+    if payload.referrer:
+        leaf.referrer_host = page_host(payload.referrer)
+
+
+def page_parts(url: str) -> tuple[str, dict[str, str]]:
+    """Return a page's path, without segments that look like a person or a secret, and its query parameters."""
+    try:
+        parts = urlsplit(url[:2_000])
+    except ValueError:
+        return "", {}
+    path = "/".join("…" if _PERSONAL_SEGMENT.fullmatch(segment) else segment for segment in parts.path.split("/"))
+    return path[:500], read_query(parts.query.encode("utf-8", "replace"))
+
+
+def page_host(url: str) -> str:
+    """Return an address's host, lower case, empty when it has none."""
+    try:
+        return (urlsplit(url[:2_000]).hostname or "")[:253]
+    except ValueError:
+        return ""
+
+
+def metadata_text(metadata: dict[str, Any]) -> str:
+    """Return the sender's metadata as JSON text; raises Unusable above 16 KiB."""
+    if not metadata:
+        return ""
+    text = msgspec.json.encode(metadata).decode()
+    if len(text) > MAX_METADATA:
+        raise Unusable(QuarantineReason.text_too_long, "metadata")
+    return text
+
+
+def customer_hash(customer_key: bytes, customer_id: Text) -> str:
+    """Return the pseudonym of an organization's customer: HMAC-SHA256 of `id:<customer_id>`, 128 bits, hex."""
+    return hmac.digest(customer_key, f"id:{customer_id}".encode(), "sha256").hex()[:32]
+
+
+def keyed_event_id(organization_id: str, event_type: EventType, key: str) -> bytes:
+    """Return the UUIDv8 (RFC 9562, section 5.8) that an idempotency key stands for, for ever: 16 bytes."""
+    digest = bytearray(hashlib.sha256(f"{organization_id}\0{event_type}\0{key}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return bytes(digest)
+
+
+def times(received_ms: int, occurred_ms: int) -> tuple[str, str]:
+    """Return (occurred_at, received_at) as text."""
+    return rfc3339(occurred_ms), rfc3339(received_ms)

@@ -1,0 +1,59 @@
+"""Brings the catalog's and ledger's tables to the present version; safe to run at every start, by several at once.
+
+The Alembic scripts are in `migrations/` beside this file, so that an installed wheel has them too. Each version runs
+in one transaction on both databases.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, make_url, text
+
+from stackfluence.catalog.connect import create_engine
+
+SCRIPTS = Path(__file__).parent / "migrations"
+_LOCK = 0x5F_CA_7A_10_60  # any number no other program takes as its advisory lock
+
+
+async def migrate(url: str) -> None:
+    """Create or upgrade the tables of the database at `settings.catalog_url`; does nothing when they are current.
+
+    An SQLite file and its directory are made (mode 0700) when they are missing.
+    """
+    file = make_url(url).database if url.startswith("sqlite") else None
+    if file:
+        Path(file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = create_engine(url).execution_options(sqlite_begin="IMMEDIATE")
+    try:
+        async with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+async def is_current(url: str) -> bool:
+    """Whether the database has the tables of this version; one that can't be reached raises the driver's error."""
+    engine = create_engine(url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_version) == ScriptDirectory(str(SCRIPTS)).get_current_head()
+    finally:
+        await engine.dispose()
+
+
+def _version(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

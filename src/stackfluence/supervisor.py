@@ -1,0 +1,107 @@
+"""`serve`: one port, an edge and a core behind it, each restarted when it dies, neither taking the other along.
+
+The supervisor owns the listening socket, so that connections wait in its queue while an edge restarts. Children hold
+the reading end of a pipe: when the supervisor is gone, they finish what is under way and end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+DRAIN_SECONDS = 15.0
+FIRST_PAUSE_SECONDS = 0.05  # after a crash; doubled up to the last, reset by a minute of life
+LAST_PAUSE_SECONDS = 5.0
+
+
+@dataclass
+class Child:
+    """A process that is kept alive."""
+
+    name: str
+    command: list[str]
+    files: tuple[int, ...]
+    process: asyncio.subprocess.Process | None = None
+    restarts: int = 0
+    pause: float = field(default=FIRST_PAUSE_SECONDS)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return the listening socket; port 0 takes a free one. Raises OSError when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+async def supervise(listener: socket.socket, workers: int, on_start: Callable[[str, int], None]) -> None:
+    """Run `workers` edges and a core behind a socket until SIGTERM or SIGINT; `on_start(name, pid)` hears of each
+    start.
+    """
+    alive, life = os.pipe()
+    os.set_inheritable(alive, True)
+    os.set_inheritable(listener.fileno(), True)
+    program = [sys.executable, "-m", "stackfluence"]
+    children = [Child("core", [*program, "core", "--lifeline", str(alive)], (alive,))]
+    for worker in range(workers):
+        command = [*program, "edge", "--fd", str(listener.fileno()), "--worker", str(worker), "--lifeline", str(alive)]
+        children.append(Child(f"edge-{worker}", command, (alive, listener.fileno())))
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    keepers = [asyncio.create_task(_keep(child, stopping, on_start)) for child in children]
+    await stopping.wait()
+    await asyncio.gather(*(_stop(child) for child in reversed(children)))
+    await asyncio.gather(*keepers)
+    os.close(life)
+    os.close(alive)
+
+
+async def _keep(child: Child, stopping: asyncio.Event, on_start: Callable[[str, int], None]) -> None:
+    loop = asyncio.get_running_loop()
+    while not stopping.is_set():
+        started = loop.time()
+        # a session of its own: Ctrl-C reaches the supervisor alone, which then lets the children drain
+        child.process = await asyncio.create_subprocess_exec(
+            *child.command, pass_fds=child.files, start_new_session=True
+        )
+        on_start(child.name, child.process.pid)
+        status = await child.process.wait()
+        if stopping.is_set():
+            return
+        if loop.time() - started > 60:
+            child.pause = FIRST_PAUSE_SECONDS
+        child.restarts += 1
+        log.warning("child_ended", extra={"child": child.name, "status": status, "restart_in": child.pause})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), child.pause)
+        child.pause = min(child.pause * 2, LAST_PAUSE_SECONDS)
+
+
+async def _stop(child: Child) -> None:
+    process = child.process
+    if process is None or process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), DRAIN_SECONDS)
+    except TimeoutError:
+        log.error("child_killed", extra={"child": child.name})
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
