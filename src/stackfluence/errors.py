@@ -97,6 +97,14 @@ class NotFound(Problem):
     title = "Not found"
 
 
+class MethodNotAllowed(Problem):
+    """This can't be done with it."""
+
+    status = 405
+    type = "method-not-allowed"
+    title = "Method not allowed"
+
+
 class Conflict(Problem):
     """It exists already or changed meanwhile."""
 
@@ -113,12 +121,28 @@ class TooLarge(Problem):
     title = "The request is too large"
 
 
+class UnsupportedType(Problem):
+    """The request's Content-Type is none that can be read here."""
+
+    status = 415
+    type = "unsupported-type"
+    title = "Unsupported content type"
+
+
 class Invalid(Problem):
     """A field is wrong."""
 
     status = 422
     type = "invalid"
     title = "A field is not as it must be"
+
+
+class Unexpected(Problem):
+    """Something went wrong on this side; the log says what."""
+
+    status = 500
+    type = "unexpected"
+    title = "Something went wrong here"
 
 
 class Unavailable(Problem):

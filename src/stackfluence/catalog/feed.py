@@ -121,7 +121,9 @@ async def _removals(connection: AsyncConnection, since: int) -> AsyncIterator[li
 
 
 async def _organizations(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
-    query = select(Organization.id, Organization.currency).where(Organization.revision > since)
+    query = select(Organization.id, Organization.currency, Organization.customer_key).where(
+        Organization.revision > since
+    )
     async for found in _stream(connection, query):
         yield [EdgeRow(ORGANIZATION, row[0].encode(), encode(snapshot.Organization(*row))) for row in found]
 

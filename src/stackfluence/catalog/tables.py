@@ -9,6 +9,7 @@ transaction. Lists in JSON columns are replaced, never edited in place: SQLAlche
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -22,16 +23,17 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 
 from stackfluence.catalog import checks
 from stackfluence.vocabulary import KeyKind, LinkKind, LinkStatus
 
-
 # SQLite then stores rows in the order of their primary key: streaming all links of a catalog that doesn't fit into the
 # page cache takes 5 µs a row instead of 10.
 _CLUSTERED = {"sqlite_with_rowid": False}
+_HAS_POST = text("post_id is not null")  # most links have none
 
 
 class Base(DeclarativeBase):
@@ -66,12 +68,15 @@ class Organization(Base):
     __tablename__ = "organizations"
     ID_PREFIX = "org_"
     EDGE_COLUMNS = frozenset({"currency"})
+    SECRET_COLUMNS = frozenset({"customer_key"})
     AUDITED_AS = "organization"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     currency: Mapped[str]
     accounting_time_zone: Mapped[str]
+    # keys the pseudonyms of its customers; random, so that neither other organizations nor a leaked event help to guess
+    customer_key: Mapped[bytes] = mapped_column(default=lambda: secrets.token_bytes(32))
     created_at: Mapped[int]
     revision: Mapped[int] = mapped_column(index=True)
 
@@ -289,6 +294,7 @@ class Link(Base):
         CheckConstraint("status in ('active', 'paused', 'archived')", "status"),
         CheckConstraint("kind in ('organic', 'paid')", "kind"),
         Index(None, "organization_id", "id"),
+        Index(None, "post_id", sqlite_where=_HAS_POST, postgresql_where=_HAS_POST),
         _CLUSTERED,
     )
     ID_PREFIX = "lnk_"
@@ -314,7 +320,7 @@ class Link(Base):
     host: Mapped[str] = mapped_column(default="")
     creator_id: Mapped[str] = mapped_column(index=True)
     campaign_id: Mapped[str] = mapped_column(index=True)
-    post_id: Mapped[str | None] = mapped_column(index=True)
+    post_id: Mapped[str | None]
     asset_slug: Mapped[str] = mapped_column(default="")
     destination_url: Mapped[str]
     status: Mapped[str] = mapped_column(default=LinkStatus.active.value)

@@ -7,6 +7,7 @@ with the destination's as the most lenient servers would read them, and the ones
 from __future__ import annotations
 
 import re
+import unicodedata
 from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
 import msgspec
@@ -20,7 +21,10 @@ MAX_PASSED = 2_000  # bytes of incoming query that are passed on; longer address
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # RFC 3986 reserved, and % so that what is encoded stays as it is
 _encode = msgspec.json.Encoder().encode
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII: nothing that could end a header line
-_UNSAFE = re.compile(rb"[^!$%&'()*+,/:;=?@~\w.\-]|%(?![0-9A-Fa-f]{2})", re.ASCII)
+# What is encoded in a parameter that is passed on: `;` too, since old servers read it as `&`.
+_UNSAFE = re.compile(rb"[^!$%&'()*+,/:=?@~\w.\-]|%(?![0-9A-Fa-f]{2})", re.ASCII)
+_BLANKS = bytes.maketrans(b". \t\n\v\f\r", b"_______")
+_DEVIATIONS = frozenset("ßς\u200c\u200d")  # letters of which IDNA 2003, Python's own, made others; browsers don't
 
 
 class _LinkShare(msgspec.Struct, omit_defaults=True):
@@ -38,6 +42,7 @@ class Destination:
 
     __slots__ = (
         "fallback",
+        "_bare",
         "flags",
         "head",
         "is_always_open",
@@ -61,6 +66,7 @@ class Destination:
         self.fallback = to_ascii(link.fallback_url).encode() if link.fallback_url else b""
         address, hash_sign, fragment = to_ascii(fill_macros(link)).encode().partition(b"#")
         query = address.partition(b"?")[2]
+        self._bare = address
         self.own_names = frozenset(lenient_name(pair) for pair in query.split(b"&") if pair) | {PARAMETER}
         if b"?" not in address:
             address += b"?"
@@ -85,10 +91,12 @@ class Destination:
         passed = self._passed(query) if query else b""
         if signed_click_id:
             return b"%b%b%b=%b%b" % (self.head, passed, PARAMETER, signed_click_id, self.tail)
-        return (self.head + passed).rstrip(b"?&") + self.tail
+        return (self.head + passed[:-1] if passed else self._bare) + self.tail
 
     def _passed(self, query: bytes) -> bytes:
-        kept = [pair for pair in query[:MAX_PASSED].split(b"&") if pair and lenient_name(pair) not in self.own_names]
+        if len(query) > MAX_PASSED:
+            query = query[:MAX_PASSED].rpartition(b"&")[0]  # half a network's click ID is none
+        kept = [pair for pair in query.split(b"&") if pair and lenient_name(pair) not in self.own_names]
         return _UNSAFE.sub(_percent, b"&".join(kept)) + b"&" if kept else b""
 
 
@@ -106,14 +114,19 @@ def fill_macros(link: Link) -> str:
 def lenient_name(pair: bytes) -> bytes:
     """Return a parameter's name as the most lenient reader sees it.
 
-    PHP reads `a.b`, `a b` and `a[b]` as `a_b` or `a`, takes the last of two, and ignores leading blanks; others ignore
-    case. Two names that any of them could confuse come out equal here.
+    PHP reads `a.b`, `a b` and `a[b` as `a_b`, `a[b]` as `a`, ignores leading blanks and takes the last of two; others
+    ignore case. Two names that any of them could confuse come out equal here.
     """
     name = pair.partition(b"=")[0]
     if b"%" in name or b"+" in name:
         name = unquote_to_bytes(name.replace(b"+", b" "))
-    name = name.strip().partition(b"\0")[0].partition(b"[")[0]
-    return name.lower().replace(b".", b"_").replace(b" ", b"_")
+    name = name.partition(b"\0")[0]
+    bracket = name.find(b"[")
+    if bracket >= 0:
+        name = name[:bracket] if b"]" in name[bracket:] else name.replace(b"[", b"_")
+    if not name.isascii():
+        name = name.decode("utf-8", "replace").casefold().encode()
+    return name.lower().translate(_BLANKS).strip(b"_")
 
 
 def to_ascii(url: str) -> str:
@@ -121,14 +134,24 @@ def to_ascii(url: str) -> str:
 
     Raises ValueError for what is no http or https address.
     """
-    if not url.startswith(("https://", "http://")):
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or not parts.netloc:
         raise ValueError("a destination is http or https")
     if _PLAIN.fullmatch(url):
         return url
-    parts = urlsplit(url)
-    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
     rest = url.split("://", 1)[1][len(parts.netloc) :]
-    return f"{parts.scheme}://{host}{quote(rest, safe=_URL_CHARACTERS)}"
+    return f"{parts.scheme}://{_ascii_host(parts.netloc)}{quote(rest, safe=_URL_CHARACTERS)}"
+
+
+def _ascii_host(netloc: str) -> str:
+    host, colon, port = netloc.partition(":")
+    return ".".join(_ascii_label(label) for label in re.split("[.。．｡]", host)) + colon + port  # noqa: RUF001
+
+
+def _ascii_label(label: str) -> str:
+    if label.isascii() or _DEVIATIONS.isdisjoint(label.lower()):
+        return label.encode("idna").decode() if label else ""
+    return "xn--" + unicodedata.normalize("NFC", label.lower()).encode("punycode").decode()
 
 
 def _percent(match: re.Match[bytes]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -15,6 +16,7 @@ from stackfluence.click import redirect
 from stackfluence.click.links import Snapshot
 from stackfluence.click.visitor import Networks
 from stackfluence.events.journal import Journal
+from stackfluence.names import is_link_key
 from stackfluence.snapshot import EdgeRow
 from stackfluence.vocabulary import RedirectOutcome
 
@@ -83,7 +85,7 @@ class Edge:
 
     def look_up(self, key: bytes, request: Request) -> None:
         """Ask the catalog for a link the snapshot lacks, once for all who wait for it, then answer them."""
-        if key in self._absent:
+        if key in self._absent or not is_link_key(key):
             self._unknown(request)
         elif key in self._asking:
             self._asking[key].append(request)
@@ -96,16 +98,14 @@ class Edge:
             task.add_done_callback(self._tasks.discard)
 
     async def _ask(self, key: bytes) -> None:
-        packed: bytes | None = None
-        is_answered = False
-        try:
-            packed = await asyncio.wait_for(self._find_link(key), LOOK_UP_SECONDS)
-            is_answered = True
-        except Exception as error:  # whatever the catalog's driver raises, the visitor gets an answer
-            log.warning("link_look_up_failed", extra={"error": repr(error)})
-        if packed is not None:
+        patience = time.monotonic() + LOOK_UP_SECONDS
+        is_answered, packed, taken_over = False, None, -1
+        while taken_over != self.snapshot.taken_over:  # what the feed brought meanwhile may be newer than the answer
+            taken_over = self.snapshot.taken_over
+            is_answered, packed = await self._find_within(key, patience - time.monotonic())
+        if packed is not None and key not in self.snapshot.links:
             self.snapshot.apply_one(EdgeRow(snapshot.LINK, key, packed))
-        elif is_answered and len(self._absent) < MAX_ABSENT:
+        elif is_answered and packed is None and len(self._absent) < MAX_ABSENT:
             self._absent.add(key)
         destination = self.snapshot.find(key)
         for request in self._asking.pop(key):
@@ -115,6 +115,23 @@ class Edge:
                 self._unknown(request)
             else:
                 self._undecided(request)
+
+    async def _find_within(self, key: bytes, seconds: float) -> tuple[bool, bytes | None]:
+        """Return whether the catalog answered in time, and the packed link if there is one.
+
+        Not `wait_for`: that would wait until a cancelled driver has tidied up.
+        """
+        looking = asyncio.ensure_future(self._find_link(key))
+        try:
+            await asyncio.wait({looking}, timeout=max(seconds, 0))
+            if looking.done():
+                return True, looking.result()
+            looking.cancel()
+            looking.add_done_callback(lambda late: late.cancelled() or late.exception())
+            log.warning("link_look_up_timed_out")
+        except Exception as error:  # whatever the catalog's driver raises, the visitor gets an answer
+            log.warning("link_look_up_failed", extra={"error": repr(error)})
+        return False, None
 
     def _unknown(self, request: Request) -> None:
         self.count(RedirectOutcome.unknown_link)

@@ -14,19 +14,22 @@ from stackfluence.click import bot_score
 
 MAX_USER_AGENT = 1_000
 MAX_SIGNALS = 8_000  # bytes of header evidence that are kept for scoring again
-REMEMBERED = 10_000  # header sets, about 30 MB
+REMEMBERED = 5_000  # header sets, about 15 MB; 200 MB when somebody sends the largest ones that are read
 UNKEPT_HEADERS = frozenset(
     (
         b"cookie",
         b"authorization",
         b"proxy-authorization",
-        b"x-forwarded-for",
-        b"forwarded",
-        b"x-real-ip",
         b"via",
         b"referer",
+        # addresses of people, by the names that proxies and networks of proxies give them
+        b"forwarded", b"x-forwarded", b"x-forwarded-for", b"x-original-forwarded-for", b"forwarded-for", b"x-real-ip",
+        b"client-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-connecting-ip",
+        b"cf-connecting-ipv6", b"cf-pseudo-ipv4", b"fastly-client-ip", b"fly-client-ip", b"do-connecting-ip",
+        b"x-azure-clientip", b"x-azure-socketip", b"x-appengine-user-ip", b"x-envoy-external-address",
+        b"cloudfront-viewer-address", b"x-originating-ip", b"x-remote-ip", b"x-remote-addr",
     )
-)
+)  # fmt: skip
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,7 +46,7 @@ class _Judged(msgspec.Struct, omit_defaults=True):
     list_versions: dict[str, str] = {}
 
 
-class _Seen(msgspec.Struct, omit_defaults=True):
+class _Seen(msgspec.Struct):
     user_agent: str = ""
     signals: str = ""
 

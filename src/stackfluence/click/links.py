@@ -19,6 +19,7 @@ from stackfluence.names import link_key
 from stackfluence.snapshot import EdgeChunk, EdgeRow, Host, Key, Organization
 
 MAX_REMEMBERED = 200_000  # request paths whose key is known, and links kept unpacked; about 100 MB when full
+MAX_REMEMBERED_LENGTH = 400  # bytes of host and path: of one link there are endless spellings, however long
 PREFIX = b"/c/"
 _EPOCH = date(1970, 1, 1).toordinal()
 _SCHEMA = """
@@ -34,6 +35,7 @@ class Snapshot:
 
     def __init__(self, click_ids: ClickIdKeys) -> None:
         self.revision = 0
+        self.taken_over = 0  # chunks of changes so far
         self.click_ids = click_ids
         self.links: dict[bytes, bytes] = {}
         self.keys: dict[bytes, Key] = {}
@@ -52,7 +54,7 @@ class Snapshot:
             return ready
         key = self.key_of(host, path)
         ready = self.find(key) if key is not None else None
-        if ready is not None:
+        if ready is not None and len(host) + len(path) <= MAX_REMEMBERED_LENGTH:
             if len(self.paths) >= MAX_REMEMBERED:
                 self.paths.clear()
             self.paths[host, path] = ready
@@ -83,6 +85,7 @@ class Snapshot:
 
     def apply(self, chunk: EdgeChunk) -> None:
         """Take over some changes between `begin` and `finish`."""
+        self.taken_over += 1
         if chunk.is_reset:
             spaces = (snapshot.LINK, snapshot.KEY, snapshot.ORGANIZATION, snapshot.HOST, snapshot.SALT)
             self._unnamed = {space: set(self._keys_in(space)) for space in spaces}
@@ -97,6 +100,7 @@ class Snapshot:
         for row in gone:
             self.apply_one(row)
         self._unnamed = None
+        self.taken_over += 1
         self.revision = revision
         return gone
 
@@ -115,7 +119,7 @@ class Snapshot:
         """Return the name under which a Host header's links are kept, empty for the default host or an unknown one."""
         text = host.decode("latin-1").lower()
         name, _, port = text.rpartition(":")
-        known = self.hosts.get((name if name and port.isdigit() else text).rstrip("."))
+        known = self.hosts.get((name if name and (port.isdigit() or not port) else text).rstrip("."))
         return "" if known is None or known.is_default else known.hostname
 
     def _keys_in(self, space: str) -> Iterable[bytes]:
@@ -197,5 +201,6 @@ class Copy:
             self._db.execute("commit")
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, after what is being written."""
+        with self._lock:
+            self._db.close()

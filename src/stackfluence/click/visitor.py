@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import Mapping
 from functools import lru_cache
+from hashlib import sha256
 from urllib.parse import parse_qsl, urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -28,15 +28,27 @@ def client_address(peer: str, forwarded: bytes, proxies: Networks) -> str:
     if not forwarded or not _is_within(peer, proxies):
         return peer
     for part in reversed(forwarded.decode("latin-1").split(",")):
-        address = part.strip().strip("[]")
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
+        address = plain_address(part.strip())
+        if not address:
             return peer  # a proxy of ours would not write this
         peer = address
         if not _is_within(address, proxies):
             return address
     return peer
+
+
+@lru_cache(maxsize=10_000)
+def plain_address(text: str) -> str:
+    """Return an address without port, brackets or the prefix of IPv4 in IPv6; empty when it is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 @lru_cache(maxsize=10_000)
@@ -61,9 +73,11 @@ def ip_prefix(address: str) -> str:
 
 
 def visitor_hash(salt: bytes, organization_id: bytes, address: str, user_agent: bytes) -> str:
-    """Return 128 bits that are the same for one visitor of one organization on one day, and mean nothing after it."""
-    text = b"%b\0%b\0%b" % (organization_id, address.encode(), user_agent)
-    return hashlib.blake2b(text, key=salt, digest_size=16).hexdigest()
+    """Return 128 bits that are the same for one visitor of one organization on one day, and mean nothing after it.
+
+    SHA-256 of the day's salt (32 random bytes, destroyed later), organization, address and user agent; cut to half.
+    """
+    return sha256(b"%b%b\0%b\0%b" % (salt, organization_id, address.encode(), user_agent)).hexdigest()[:32]
 
 
 def landing_parameters(query: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

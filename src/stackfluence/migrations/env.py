@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from stackfluence.catalog import books
+from stackfluence.catalog.books import CatalogRevision
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=books.Base.metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=CatalogRevision.metadata)
 context.run_migrations()

@@ -42,6 +42,7 @@ def _owners() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("accounting_time_zone", sa.Text(), nullable=False),
+        sa.Column("customer_key", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_organizations"),
@@ -223,7 +224,8 @@ def _links() -> None:
     op.create_index("ix_links_campaign_id", "links", ["campaign_id"])
     op.create_index("ix_links_creator_id", "links", ["creator_id"])
     op.create_index("ix_links_organization_id_id", "links", ["organization_id", "id"])
-    op.create_index("ix_links_post_id", "links", ["post_id"])
+    has_post = sa.text("post_id is not null")
+    op.create_index("ix_links_post_id", "links", ["post_id"], sqlite_where=has_post, postgresql_where=has_post)
     op.create_index("ix_links_revision", "links", ["revision"])
     op.create_table(
         "link_paths",

@@ -1,0 +1,1 @@
+"""Benches: `make bench`, or `python -m bench redirect …`; each prints one JSON line. Never a pass or fail by time."""
