@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -45,7 +46,8 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         print(f"stackfluence {__version__}")
         raise typer.Exit
     logging.basicConfig(level=logging.INFO, handlers=[_log_to_stderr()])
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for chatty in ("alembic", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @cli.command()
@@ -92,11 +94,10 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Run an edge and a core behind one port, each restarted when it ends."""
-    from stackfluence.migrate import migrate as upgrade
     from stackfluence.supervisor import listen, supervise
 
     settings = _ready()
-    asyncio.run(upgrade(settings.catalog_url))
+    asyncio.run(_prepare(settings))
     try:
         listener = listen(host, port)
     except OSError as error:
@@ -113,19 +114,20 @@ def edge(
     port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     worker: Annotated[int, typer.Option(help="This process's number among the edges of one data directory.")] = 0,
+    admin_port: Annotated[int | None, typer.Option(help="A loopback port for /metrics and /readyz.")] = None,
     fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket that was inherited.")] = None,
     lifeline: Lifeline = None,
 ) -> None:
     """Run one edge process: links, event intake, and what it hands to the core."""
     import uvloop
 
-    from stackfluence.app import run_edge
+    from stackfluence.edge_process import run_edge
     from stackfluence.supervisor import listen
 
     settings = _ready()
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     listener.setblocking(False)
-    uvloop.run(run_edge(settings, listener, worker, lifeline))
+    uvloop.run(run_edge(settings, listener, worker, lifeline, admin_port))
 
 
 @cli.command()
@@ -133,7 +135,7 @@ def core(lifeline: Lifeline = None) -> None:
     """Run the core process: API, loader, upkeep. Edges hand it requests through a socket in the data directory."""
     import uvloop
 
-    from stackfluence.app import run_core
+    from stackfluence.core_process import run_core
 
     uvloop.run(run_core(_ready(), lifeline))
 
@@ -148,12 +150,42 @@ def migrate() -> None:
     print("The catalog is current.")
 
 
+@cli.command()
+def doctor(as_json: Json = False) -> None:
+    """Check configuration, stores, clock, disk and journal; says what to do. Exit code 3 when something is wrong."""
+    from stackfluence.doctor import examine
+
+    findings = examine(read_settings())
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            print(f"{'ok ' if finding.is_well else 'BAD'} {finding.check:15} {finding.detail}")
+            if finding.advice:
+                print(f"{'':19} → {finding.advice}")
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(3)
+
+
 def _ready() -> Settings:
     """Return checked settings with their secrets, which are generated on a first embedded start."""
     os.environ["TZ"] = "UTC"  # the embedded event store takes the process's zone for the server's
     settings = ensure_secrets(read_settings())
     settings.check()
     return settings
+
+
+async def _prepare(settings: Settings) -> None:
+    """Bring the catalog up to date, with the salts an edge needs from its first click on."""
+    from stackfluence.catalog import ensure_salts, open_catalog
+    from stackfluence.migrate import migrate as upgrade
+
+    await upgrade(settings.catalog_url)
+    catalog = open_catalog(settings.catalog_url)
+    try:
+        await ensure_salts(catalog, datetime.now(UTC).date())
+    finally:
+        await catalog.close()
 
 
 class _JsonLines(logging.Formatter):

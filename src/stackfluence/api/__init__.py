@@ -1,0 +1,70 @@
+"""Where a link begins and where results are read: the core's HTTP API. docs/http.md is its page for people.
+
+access     who asks, and the transaction each request works in     problems  every failure, RFC 9457
+paging     lists by cursor                                         fields    how fields are read and written
+keys hosts creators campaigns posts organization links             one module a resource
+place      puts links into the catalog; used by links and imports   files     CSV in and out
+imports    many links at once                                       qr        a link as a picture
+events reports exports                                              what was measured
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from stackfluence import __version__
+from stackfluence.api import (
+    access,
+    campaigns,
+    creators,
+    hosts,
+    imports,
+    keys,
+    links,
+    organization,
+    posts,
+    problems,
+    qr,
+)
+from stackfluence.api.core import Core
+
+__all__ = ["Core", "create_api"]
+
+_ROUTERS = (
+    imports.routes,  # before links: /links/export is no link's id
+    qr.routes,
+    links.routes,
+    creators.routes,
+    campaigns.routes,
+    posts.routes,
+    hosts.routes,
+    keys.routes,
+    organization.routes,
+)
+
+
+def create_api(core: Core) -> FastAPI:
+    """Return the core's HTTP API over an open catalog; it must run in the catalog's event loop."""
+    api = FastAPI(
+        title="Stackfluence",
+        version=__version__,
+        description="Influencer traffic, from link to proof. Every request brings a secret key, `sf_sec_…`, as bearer.",
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    api.state.core = core
+    problems.install(api)
+    api.add_exception_handler(access.Repeated, access.on_repeated)
+    api.add_middleware(access.Gate, core=core)
+    for routes in _ROUTERS:
+        api.include_router(routes)
+    _describe(api)
+    return api
+
+
+def _describe(api: FastAPI) -> None:
+    """Make the OpenAPI document, once, and add the schemas that no parameter brings in by itself."""
+    schemas = api.openapi()["components"]["schemas"]
+    schemas["Problem"] = problems.SCHEMA
+    bulk = imports.Bulk.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas["Bulk"] = {name: value for name, value in bulk.items() if name != "$defs"}

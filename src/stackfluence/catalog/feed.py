@@ -82,8 +82,9 @@ async def _all_rows(connection: AsyncConnection, since: int) -> AsyncIterator[li
     for query in _link_queries(since):
         async for found in _stream(connection, query):
             yield [
-                EdgeRow(LINK, f"{host}\0{handle}\0{slug}\0{asset}".encode(), encode(fields))
-                for host, handle, slug, asset, *fields in found
+                # the campaign's and the asset's slug are those of the record, 14 and 4
+                EdgeRow(LINK, f"{host}\0{handle}\0{fields[14]}\0{fields[4]}".encode(), encode(fields))
+                for host, handle, *fields in found
             ]
 
 
@@ -100,7 +101,7 @@ def _links(columns: Iterable[Any]) -> Select[*tuple[Any, ...]]:
 
 def _link_queries(since: int) -> list[Select[*tuple[Any, ...]]]:
     """Return one query for everything, or one for each cause of a change: each starts from a small index range."""
-    links = _links((*_PATH, *_LINK_FIELDS))
+    links = _links((LinkPath.host, LinkPath.creator_handle, *_LINK_FIELDS))
     if not since:
         return [links]
     return [

@@ -41,8 +41,8 @@ class Destination:
     """A link made ready to redirect to: everything about its address that doesn't depend on the visitor."""
 
     __slots__ = (
-        "fallback",
         "_bare",
+        "fallback",
         "flags",
         "head",
         "is_always_open",
@@ -145,7 +145,7 @@ def to_ascii(url: str) -> str:
 
 def _ascii_host(netloc: str) -> str:
     host, colon, port = netloc.partition(":")
-    return ".".join(_ascii_label(label) for label in re.split("[.。．｡]", host)) + colon + port  # noqa: RUF001
+    return ".".join(_ascii_label(label) for label in re.split("[.。．｡]", host)) + colon + port
 
 
 def _ascii_label(label: str) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from stackfluence import snapshot
 from stackfluence.click import redirect
@@ -30,6 +30,20 @@ log = logging.getLogger(__name__)
 
 LookUp = Callable[[bytes], Awaitable[bytes | None]]
 Route = Callable[["Request"], None]
+
+
+class Site(Protocol):
+    """What a server answers for: the edge, or its admin pages."""
+
+    date: bytes
+    proxies: Networks
+    core_socket: str
+
+    def tick(self) -> None:
+        """Called once a second."""
+
+    def route(self, method: bytes, target: bytes) -> Route | None:
+        """Return what answers a request here; None hands it to the core."""
 
 
 class Edge:

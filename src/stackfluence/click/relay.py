@@ -13,12 +13,13 @@ import httptools
 if TYPE_CHECKING:
     from stackfluence.click.server import Request
 
+CORE = 4  # the reason for which a client is held while the core is not ready
 HELD_BYTES = 256 << 10  # of a body that is read ahead while the core is not ready for it
 CONNECT_SECONDS = 5.0
 _DROPPED = frozenset(
     (
         b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"trailer", b"upgrade",
-        b"expect",
+        b"expect", b"host",
         b"transfer-encoding", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip",
         b"http2-settings",
     )
@@ -28,10 +29,13 @@ _DROPPED = frozenset(
 class Relay(asyncio.Protocol):
     """One request handed to the core over a connection of its own; it begins when its turn to be answered has come."""
 
-    def __init__(self, request: Request, core_socket: str, is_chunked: bool) -> None:
+    def __init__(self, request: Request, core_socket: str, version: str) -> None:
         self._request = request
         self._socket = core_socket
-        self._is_chunked = is_chunked
+        self._is_chunked = b"transfer-encoding" in request.fields
+        self._knows_chunks = version == "1.1"  # the client; or it gets the body as it is, and the end by the close
+        self._status = b""
+        self._headers: list[tuple[bytes, bytes]] = []
         self._held: list[bytes] | None = []  # body before the connection stands
         self._held_bytes = 0
         self._core: asyncio.Transport | None = None
@@ -62,6 +66,11 @@ class Relay(asyncio.Protocol):
         if self._core is not None:
             self._core.abort()
 
+    def give_up(self) -> bool:
+        """The request turned out malformed. Returns whether something else can be answered: nothing has been yet."""
+        self.client_gone()
+        return not self._has_answered
+
     def pause_reading(self) -> None:
         """The client reads slowly: the core must wait."""
         if self._core is not None:
@@ -76,13 +85,21 @@ class Relay(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._core = cast(asyncio.Transport, transport)
-        self._core.write(self._head() + b"".join(self._held or ()))
+        if self._is_done:
+            self._core.abort()
+            return
+        if self._request.connection.is_read_slowly:
+            self._core.pause_reading()
+        self._request.connection.release(CORE)
+        self._core.write(self._head() + b"".join(self._held or ()))  # may hold the client again, in pause_writing
         self._held = None
-        self._request.connection.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_done:
+            return
         self._has_answered = True
-        self._request.connection.transport.write(data)
+        if self._knows_chunks:
+            self._request.connection.transport.write(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -97,14 +114,32 @@ class Relay(asyncio.Protocol):
             self._fail()
 
     def pause_writing(self) -> None:
-        self._request.connection.transport.pause_reading()
+        if not self._is_done:
+            self._request.connection.hold(CORE)
 
     def resume_writing(self) -> None:
-        self._request.connection.transport.resume_reading()
+        self._request.connection.release(CORE)
 
-    # the response parser, which only tells where the response ends
+    # the response parser, which tells where the response ends, and what it says for a client that knows no chunks
+
+    def on_status(self, status: bytes) -> None:
+        self._status += status
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() not in (b"transfer-encoding", b"connection"):
+            self._headers.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        if not self._knows_chunks:
+            self._request.connection.transport.write(body)
 
     def on_headers_complete(self) -> None:
+        if not self._knows_chunks:
+            lines = [b"%b: %b\r\n" % pair for pair in self._headers]
+            head = b"HTTP/1.1 %d %b\r\n%bconnection: close\r\n\r\n"
+            self._request.connection.transport.write(
+                head % (self._parser.get_status_code(), self._status, b"".join(lines))
+            )
         if self._request.method == b"HEAD" and self._parser.get_status_code() >= 200:
             self._finish()
 
@@ -129,11 +164,13 @@ class Relay(asyncio.Protocol):
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > HELD_BYTES:
-            self._request.connection.transport.pause_reading()
+            self._request.connection.hold(CORE)
 
     def _head(self) -> bytes:
         request = self._request
         lines = [b"%b %b HTTP/1.1\r\n" % (request.method, request.target)]
+        if b"host" in request.fields:
+            lines.append(b"host: %b\r\n" % request.fields[b"host"])
         lines += [b"%b: %b\r\n" % pair for pair in request.headers if pair[0].lower() not in _DROPPED]
         if self._is_chunked:
             lines.append(b"transfer-encoding: chunked\r\n")
@@ -147,18 +184,20 @@ class Relay(asyncio.Protocol):
         self._is_done = True
         assert self._core is not None
         self._core.close()
+        self._request.connection.release(CORE)
         if not self._parser.should_keep_alive():
             self._request.keeps_alive = False
         self._request.answer(b"")
 
     def _fail(self) -> None:
         self._is_done = True
+        self._request.connection.release(CORE)
         self._request.keeps_alive = False  # its body may still be on the way
         self._request.refuse(
             503,
             "core-unavailable",
             "This part is restarting; links and events work meanwhile.",
-            b"retry-after: 2\r\nconnection: close\r\n",
+            b"retry-after: 2\r\n",
         )
 
     def _cut(self) -> None:

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import re
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from stackfluence.click.relay import Relay
-from stackfluence.click.visitor import client_address
+from stackfluence.click.visitor import client_address, plain_address
 
 if TYPE_CHECKING:
-    from stackfluence.click.edge import Edge, Route
+    from stackfluence.click.edge import Route, Site
 
 MAX_HEAD = 16 << 10  # bytes of request line and headers; browsers send 1 to 4 KB
+MAX_HEADERS = 100  # browsers send 10 to 25
 MAX_BODY = 1 << 20  # of what is answered here; a batch of 1,000 events fits
 MAX_CONNECTIONS = 20_000
 MAX_PIPELINED = 64
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
 IDLE_SECONDS = 75.0
+LINGER_SECONDS = 2.0  # a client that is still sending has this long to read why it is cut off
+SWEEP_SECONDS = 1.0
+WRITING, QUEUE = 1, 2  # why nothing is read from a client, as `relay.CORE`: it reads slowly, it asks too fast
 FOREVER = float("inf")
 STATUS = {
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
@@ -33,6 +39,14 @@ STATUS = {
     422: "Unprocessable Content", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
     503: "Service Unavailable",
 }  # fmt: skip
+
+
+_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
+log = logging.getLogger(__name__)
+
+
+class _Malformed(Exception):
+    """The request is well-formed for the parser, but means two things, or nothing."""
 
 
 class Request:
@@ -80,7 +94,9 @@ class Request:
     @property
     def is_https(self) -> bool:
         """Whether the visitor's connection is encrypted, as a trusted proxy says."""
-        return self.connection.is_proxied and self.fields.get(b"x-forwarded-proto", b"").lower() == b"https"
+        if not self.connection.is_proxied:
+            return False
+        return self.fields.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower() == b"https"
 
     def answer(self, response: bytes) -> None:
         """Send a whole response, after those of earlier requests on this connection. Only the first counts."""
@@ -98,13 +114,18 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_head_bytes",
+        "_holds",
+        "_is_cut",
         "_is_in_head",
+        "_is_last",
+        "_lingers",
         "_parser",
         "_queue",
         "_request",
         "deadline",
         "edge",
         "is_proxied",
+        "is_read_slowly",
         "peer",
         "server",
         "transport",
@@ -117,7 +138,12 @@ class Connection(asyncio.Protocol):
         self._queue: deque[Request] = deque()
         self._request: Request | None = None
         self._is_in_head = False
-        self._head_bytes = 0
+        self._is_last = False  # nothing that comes after this is read as a request
+        self._is_cut = False  # the client may be sending more than was read
+        self._lingers = False
+        self._head_bytes = 0  # since the last request, or the last piece of a body
+        self._holds = 0
+        self.is_read_slowly = False
         self.deadline = server.now + HEAD_SECONDS
 
     # what the event loop calls
@@ -125,7 +151,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         peername = transport.get_extra_info("peername")
-        self.peer: str = peername[0] if isinstance(peername, tuple) else ""
+        self.peer: str = plain_address(peername[0]) if isinstance(peername, tuple) else ""
         self.is_proxied = (
             bool(self.edge.proxies) and client_address(self.peer, b"0.0.0.0", self.edge.proxies) != self.peer
         )
@@ -141,33 +167,61 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_last:
+            return
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.transport.pause_reading()  # the request itself is answered, as plain HTTP, and is the last
-        except httptools.HttpParserError:
-            self.end(400, "malformed-request", "The request is not well-formed HTTP/1.1.")
+            self._is_last = True  # the request itself is answered, as plain HTTP
+        except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(error.__context__, _Malformed):
+                log.error("request_failed", exc_info=error.__context__)
+            if not self._is_last:
+                self.end(400, "malformed-request", "The request is not well-formed HTTP/1.1.")
         else:
-            if self._is_in_head and self._head_bytes > MAX_HEAD:
+            if self._head_bytes > MAX_HEAD and self._request is not None:  # a head, or trailers and empty chunks
                 self._head_too_large()
 
     def eof_received(self) -> bool:
-        return bool(self._queue)  # a client may close its half and still read the answer
+        """A client may close its half and still read the answers to what it asked in full."""
+        if not self._queue or (self._request is not None and self._request.relay is not None):
+            return False
+        self._request = None
+        self._is_last = True
+        self._is_cut = False
+        self._queue[-1].keeps_alive = False
+        return True
 
     def pause_writing(self) -> None:
-        self.transport.pause_reading()
+        self.is_read_slowly = True
+        self.hold(WRITING)
         if self._queue and self._queue[0].relay is not None:
             self._queue[0].relay.pause_reading()
 
     def resume_writing(self) -> None:
-        self.transport.resume_reading()
+        self.is_read_slowly = False
+        self.release(WRITING)
         if self._queue and self._queue[0].relay is not None:
             self._queue[0].relay.resume_reading()
+
+    def hold(self, reason: int) -> None:
+        """Read no more from the client, for one of the three reasons."""
+        if not self._holds and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._holds |= reason
+
+    def release(self, reason: int) -> None:
+        """Read on, unless there is another reason not to."""
+        if self._holds == reason and not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._holds &= ~reason
 
     # what the parser calls
 
     def on_message_begin(self) -> None:
+        if self._is_last:
+            raise _Malformed("a request after the last")
         self._request = Request(self)
         self._is_in_head = True
         self.deadline = self.server.now + HEAD_SECONDS
@@ -177,12 +231,16 @@ class Connection(asyncio.Protocol):
         self._request.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_head:
+            return  # a trailer: nothing may be changed by what comes after it was judged
         request = self._request
         assert request is not None
         request.headers.append((name, value))
         lower = name.lower()
-        if lower in request.fields and lower in _SINGLE:
-            raise ValueError(f"two {name!r} headers")
+        if lower in request.fields:
+            if lower in _SINGLE:
+                raise _Malformed(f"two {name!r} headers")
+            value = b"%b, %b" % (request.fields[lower], value)  # RFC 9110 section 5.2
         request.fields[lower] = value
 
     def on_headers_complete(self) -> None:
@@ -190,17 +248,26 @@ class Connection(asyncio.Protocol):
         assert request is not None
         self._is_in_head = False
         request.method = self._parser.get_method()
+        version = self._parser.get_http_version()
         request.keeps_alive = (
-            self._parser.should_keep_alive()
-            and self._parser.get_http_version() == "1.1"
-            and not self._parser.should_upgrade()
+            version == "1.1" and self._parser.should_keep_alive() and not self._parser.should_upgrade()
         )
         fields = request.fields
-        if self._head_bytes > MAX_HEAD and request.head_size > MAX_HEAD:  # body bytes may be among the first
+        # further requests or a body may be among the bytes that were counted
+        if len(request.headers) > MAX_HEADERS or (self._head_bytes > MAX_HEAD and request.head_size > MAX_HEAD):
             self._head_too_large()
             return
+        if request.target[:1] != b"/" and not _take_host_from_target(request):
+            raise _Malformed(f"target {request.target!r}")
+        if (version != "1.1" and version != "1.0") or (version == "1.1" and b"host" not in fields):
+            raise _Malformed("no HTTP/1.1, or no Host")
         request.route = self.edge.route(request.method, request.target)
         if b"content-length" in fields or b"transfer-encoding" in fields:
+            if b"transfer-encoding" in fields and (fields[b"transfer-encoding"].lower(), version) != (
+                b"chunked",
+                "1.1",
+            ):
+                raise _Malformed("another transfer encoding than chunked, or one in HTTP/1.0")
             self.deadline = self.server.now + BODY_SECONDS
             if request.route is not None and int(fields.get(b"content-length", b"0")) > MAX_BODY:
                 self.end(413, "too-large", f"The body may have at most {MAX_BODY} bytes.")
@@ -208,7 +275,7 @@ class Connection(asyncio.Protocol):
             if fields.get(b"expect", b"").lower() == b"100-continue" and not self._queue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if request.route is None:
-            request.relay = Relay(request, self.edge.core_socket, b"transfer-encoding" in fields)
+            request.relay = Relay(request, self.edge.core_socket, version)
             self._queue.append(request)
             self.flush()
 
@@ -216,6 +283,7 @@ class Connection(asyncio.Protocol):
         request = self._request
         if request is None:
             return
+        self._head_bytes = 0
         if request.relay is not None:
             self.deadline = self.server.now + BODY_SECONDS
             request.relay.send_body(body)
@@ -230,14 +298,19 @@ class Connection(asyncio.Protocol):
         if request is None:
             return
         self.deadline = FOREVER
+        self._is_last = not request.keeps_alive
         if request.relay is not None:
             request.relay.end_body()
             return
         self._queue.append(request)
         if len(self._queue) > MAX_PIPELINED:
-            self.transport.pause_reading()
+            self.hold(QUEUE)
         assert request.route is not None
-        request.route(request)
+        try:
+            request.route(request)
+        except Exception:
+            log.exception("request_failed")
+            request.refuse(503, "unavailable", "Something went wrong here; it is in the log.")
 
     # answers
 
@@ -251,27 +324,37 @@ class Connection(asyncio.Protocol):
                     request.relay.start()
                 return
             queue.popleft()
-            self.transport.write(request.response)
             if not request.keeps_alive or self.server.is_draining:
-                queue.clear()
-                self.transport.close()
+                self.transport.write(request.response.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
+                self._close()
                 return
+            self.transport.write(request.response)
             if len(queue) == MAX_PIPELINED:
-                self.transport.resume_reading()
+                self.release(QUEUE)
         if self._request is None:
             self.deadline = self.server.now + IDLE_SECONDS
 
     def end(self, status: int, kind: str, detail: str) -> None:
-        """Answer what can't be read any further, and close."""
+        """Answer what can't be read any further, after the requests before it, and close."""
+        request = self._request or Request(self)
         self._request = None
-        if not self.transport.is_closing():
-            self.transport.write(problem(self.edge.date, status, kind, detail, b"connection: close\r\n"))
-            self.transport.close()
+        self._is_in_head = False
+        self._is_last = True
+        self._is_cut = True
         self.server.refused += 1
+        request.keeps_alive = False
+        if request.relay is None:
+            self._queue.append(request)
+        elif not request.relay.give_up():
+            self.transport.abort()  # inside its answer: anything else would be taken for a part of it
+            return
+        request.refuse(status, kind, detail)
 
     def expire(self) -> None:
         """The deadline has passed: close, with a word when a request was under way."""
-        if self._request is not None:
+        if self._lingers or self.transport.is_closing():
+            self.transport.abort()  # it neither reads nor goes
+        elif self._request is not None:
             self.end(408, "timeout", "The request came too slowly.")
         elif not self._queue:
             self.transport.close()
@@ -281,8 +364,33 @@ class Connection(asyncio.Protocol):
         """Whether no request is being read or answered."""
         return not self._queue and self._request is None
 
+    def _close(self) -> None:
+        """Close, but read on for a moment when the client may still be sending: or it would never see the answer."""
+        self._queue.clear()
+        is_cut = self._is_cut or self._request is not None
+        self._request = None
+        if not is_cut or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._is_last = self._lingers = True
+        self.deadline = self.server.now + LINGER_SECONDS
+        self.transport.write_eof()
+
     def _head_too_large(self) -> None:
         self.end(431, "head-too-large", f"The request line and headers may have at most {MAX_HEAD} bytes.")
+
+
+def _take_host_from_target(request: Request) -> bool:
+    """Turn a target in absolute form (RFC 9112, section 3.2.2) into the usual one; False for what names nothing here."""
+    if request.target == b"*" and request.method == b"OPTIONS":
+        return True
+    absolute = _ABSOLUTE.fullmatch(request.target)
+    if absolute is None or request.method == b"CONNECT":
+        return False
+    request.fields[b"host"] = absolute[1]
+    path = absolute[2] or b"/"
+    request.target = path if path.startswith(b"/") else b"/" + path
+    return True
 
 
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization"))
@@ -291,14 +399,14 @@ _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authori
 class Server:
     """The connections of one edge process."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Site) -> None:
         self.edge = edge
         self.connections: set[Connection] = set()
         self.refused = 0  # requests that could not be read: malformed, too large, too slow
         self.is_draining = False
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()
-        self._timer = self._loop.call_later(1, self._sweep)
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def accept(self) -> Connection:
         """Return the protocol of a new connection."""
@@ -317,7 +425,7 @@ class Server:
         self._timer.cancel()
 
     def _sweep(self) -> None:
-        self._timer = self._loop.call_later(1, self._sweep)
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self.now = self._loop.time()
         self.edge.tick()
         for connection in [c for c in self.connections if c.deadline < self.now]:

@@ -1,4 +1,4 @@
-"""The processes put together: an edge from its snapshot, journal and server; a core from catalog, store and API."""
+"""An edge process: snapshot, journal and server put together, and the feed that keeps the snapshot current."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import gc
 import logging
-import signal
 import socket
 import sys
-from pathlib import Path
 
 from stackfluence.catalog import Catalog, changes_since, find_link, open_catalog
+from stackfluence.click.admin import Admin
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.click.edge import Edge
 from stackfluence.click.links import Copy, Snapshot
 from stackfluence.click.server import Server
 from stackfluence.collect.ingest import Intake
 from stackfluence.events.journal import Journal
+from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
 from stackfluence.settings import Settings
 from stackfluence.snapshot import EdgeRow
 
@@ -26,14 +26,19 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 POLL_PATIENCE_SECONDS = 120.0  # a full answer of a million links takes 15 s
 COPY_ROWS = 20_000
-DRAIN_SECONDS = 10.0
 SWITCH_SECONDS = (
     0.0005  # the committing thread needs the interpreter three times a batch; Python's default is 5 ms each
 )
 
 
-async def run_edge(settings: Settings, listener: socket.socket, worker: int, lifeline: int | None) -> None:
-    """Serve links and events on a socket until SIGTERM, SIGINT or the end of the lifeline, then drain."""
+async def run_edge(
+    settings: Settings, listener: socket.socket, worker: int, lifeline: int | None, admin_port: int | None
+) -> None:
+    """Serve links and events on a socket until SIGTERM, SIGINT or the end of the lifeline, then drain.
+
+    `/metrics` and `/readyz` are on the socket `edge/w<worker>.sock` in the data directory and, when given, on a
+    loopback port.
+    """
     loop = asyncio.get_running_loop()
     sys.setswitchinterval(SWITCH_SECONDS)
     catalog = open_catalog(settings.catalog_url)
@@ -47,7 +52,7 @@ async def run_edge(settings: Settings, listener: socket.socket, worker: int, lif
         return await find_link(catalog, *key.decode().split("\0"))
 
     edge = Edge(links, journal, find_link=find, proxies=settings.proxies, core_socket=str(core_socket(settings)))
-    Intake(edge)
+    intake = Intake(edge)
     server = Server(edge)
     if not links.revision:  # a first start: without a copy there is nothing to redirect to
         await _poll(catalog, edge, copy)
@@ -55,11 +60,18 @@ async def run_edge(settings: Settings, listener: socket.socket, worker: int, lif
     gc.collect()
     gc.freeze()  # a million links are not looked through again at every collection
     gc.set_threshold(50_000, 20, 50)
+    admin = Server(Admin(edge, server, intake.counts))
+    admin_socket = settings.data_path / "edge" / f"w{worker}.sock"
+    admin_socket.unlink(missing_ok=True)
+    await loop.create_unix_server(admin.accept, str(admin_socket))
+    if admin_port is not None:
+        await loop.create_server(admin.accept, "127.0.0.1", admin_port)
     accepting = await loop.create_server(server.accept, sock=listener)
     log.info("edge_ready", extra={"worker": worker, "links": len(links.links), "revision": links.revision})
-    await _until_told(lifeline)
+    await until_told(lifeline)
     accepting.close()
     await server.drain(DRAIN_SECONDS)
+    await admin.drain(0)
     feed.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await feed
@@ -100,27 +112,3 @@ async def _take_over(catalog: Catalog, edge: Edge, copy: Copy) -> None:
     rows += links.finish(revision)
     edge.forget_absent()
     await asyncio.to_thread(copy.write, rows, revision)
-
-
-def core_socket(settings: Settings) -> Path:
-    """Return the Unix socket on which the core of this data directory listens."""
-    return settings.data_path / "core.sock"
-
-
-async def _until_told(lifeline: int | None) -> None:
-    """Return at SIGTERM, SIGINT, or when the supervisor at the other end of the lifeline is gone."""
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, told.set)
-    if lifeline is not None:
-        loop.add_reader(lifeline, told.set)
-    await told.wait()
-    if lifeline is not None:
-        loop.remove_reader(lifeline)
-
-
-async def run_core(settings: Settings, lifeline: int | None) -> None:
-    """Serve the API on the core's Unix socket, load segments, keep house, until told to stop."""
-
-    await _until_told(lifeline)

@@ -1,0 +1,20 @@
+"""What the API works with, put together once when the process starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stackfluence.catalog import Catalog
+from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Settings, catalog and keys; without an event store, events, reports and exports answer 503."""
+
+    settings: Settings
+    catalog: Catalog
+    click_ids: ClickIdKeys
+    store: Any = None

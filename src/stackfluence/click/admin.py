@@ -1,0 +1,82 @@
+"""What operators ask an edge, never on the public port: `/metrics` (Prometheus text) and `/readyz`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from stackfluence.click.edge import Edge, Route
+    from stackfluence.click.server import Request, Server
+    from stackfluence.click.visitor import Networks
+
+METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class Admin:
+    """Stands in an edge's place behind a server of its own."""
+
+    proxies: Networks = ()
+    core_socket = ""
+
+    def __init__(self, edge: Edge, server: Server, intake_counts: Counter[str]) -> None:
+        self._edge = edge
+        self.date = edge.date
+        self._server = server
+        self._intake_counts = intake_counts
+
+    def tick(self) -> None:
+        """Take the time over from the edge."""
+        self.date = self._edge.date
+
+    def route(self, method: bytes, target: bytes) -> Route:
+        """Return what answers; nothing is handed on from here."""
+        path = target.partition(b"?")[0]
+        return {b"/metrics": self._metrics, b"/readyz": self._readyz}.get(path, _not_found)
+
+    def _metrics(self, request: Request) -> None:
+        text = "".join(f"{name} {value}\n" for name, value in self._samples())
+        self._answer(request, 200, METRICS_TYPE, text.encode())
+
+    def _samples(self) -> Iterable[tuple[str, float]]:
+        edge, journal = self._edge, self._edge.journal
+        for outcome, count in {"recorded": edge.recorded, **edge.counts}.items():
+            yield f'stackfluence_redirects_total{{outcome="{outcome}"}}', count
+        for status, count in self._intake_counts.items():
+            yield f'stackfluence_intake_events_total{{status="{status}"}}', count
+        yield "stackfluence_requests_refused_total", self._server.refused
+        yield "stackfluence_connections", len(self._server.connections)
+        yield "stackfluence_journal_lines_total", journal.committed
+        yield "stackfluence_journal_commits_total", journal.batches
+        yield "stackfluence_journal_failures_total", journal.failures
+        yield "stackfluence_journal_late_lines_total", journal.late
+        yield "stackfluence_journal_is_stalled", int(journal.is_stalled(time.monotonic()))
+        yield "stackfluence_snapshot_links", len(edge.snapshot.links)
+        yield "stackfluence_snapshot_revision", edge.snapshot.revision
+        yield "stackfluence_snapshot_unusable_links", edge.snapshot.unusable
+
+    def _readyz(self, request: Request) -> None:
+        journal = self._edge.journal
+        is_ready = self._edge.snapshot.revision > 0 and not journal.is_stalled(time.monotonic())
+        state = {
+            "status": "ready" if is_ready else "not ready",
+            "snapshot_revision": self._edge.snapshot.revision,
+            "links": len(self._edge.snapshot.links),
+            "journal_error": journal.last_error,
+        }
+        self._answer(request, 200 if is_ready else 503, b"application/json", json.dumps(state).encode())
+
+    def _answer(self, request: Request, status: int, content_type: bytes, body: bytes) -> None:
+        reason = b"OK" if status == 200 else b"Service Unavailable"
+        request.answer(
+            b"HTTP/1.1 %d %b\r\ndate: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b"
+            % (status, reason, self.date, content_type, len(body), b"" if request.method == b"HEAD" else body)
+        )
+
+
+def _not_found(request: Request) -> None:
+    request.refuse(404, "not-found", "Here are /metrics and /readyz.")

@@ -1,0 +1,74 @@
+"""A core process: API, salts, and the stores it owns, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import uvicorn
+
+from stackfluence.api import Core, create_api
+from stackfluence.catalog import Catalog, ensure_salts, open_catalog
+from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.events.journal import lock
+from stackfluence.migrate import migrate
+from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
+from stackfluence.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SALT_SECONDS = 600.0
+
+
+async def run_core(settings: Settings, lifeline: int | None) -> None:
+    """Serve the API on the core's Unix socket, load segments, keep house, until told to stop.
+
+    Raises JournalLocked when a core of this data directory runs already.
+    """
+    held = lock(settings.data_path / "core.lock", create=True)
+    await migrate(settings.catalog_url)
+    catalog = open_catalog(settings.catalog_url)
+    click_ids = ClickIdKeys(settings.click_id_secrets, settings.click_id_ttl_hours)
+    upkeep = asyncio.create_task(_keep_salts(catalog))
+    core_socket(settings).unlink(missing_ok=True)
+    # the socket is the edges' alone, so what they say of the visitor's address and scheme is believed
+    configuration = uvicorn.Config(
+        create_api(Core(settings, catalog, click_ids)),
+        uds=str(core_socket(settings)),
+        proxy_headers=True,
+        forwarded_allow_ips="*",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(DRAIN_SECONDS),
+    )
+    server = _Uvicorn(configuration)
+    serving = asyncio.create_task(server.serve())
+    await until_told(lifeline)
+    server.should_exit = True
+    await serving
+    upkeep.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await upkeep
+    await catalog.close()
+    os.close(held)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its own signal handlers: `until_told` decides when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _keep_salts(catalog: Catalog) -> None:
+    while True:
+        try:
+            await ensure_salts(catalog, datetime.now(UTC).date())
+        except Exception as error:  # a database that is away comes back; salts are made two days ahead
+            log.warning("salts_not_kept", extra={"error": repr(error)})
+        await asyncio.sleep(SALT_SECONDS)

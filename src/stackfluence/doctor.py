@@ -1,0 +1,144 @@
+"""`stackfluence doctor`: what is wrong with this installation, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackfluence.errors import StackfluenceError
+from stackfluence.events.journal import segments
+from stackfluence.migrate import is_current
+from stackfluence.processes import core_socket
+from stackfluence.settings import Settings
+
+MIN_FREE_BYTES = 2 << 30  # an hour of a busy edge's journal
+LAG_SECONDS = 60.0  # segments are loaded within a second or two; a minute means that nobody loads them
+GEOIP_DAYS = 45  # MaxMind publishes twice a week; older than this, networks have moved
+CATALOG_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's result; `advice` says what to do and is empty when all is well."""
+
+    check: str
+    is_well: bool
+    detail: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Run every check; none of them changes anything."""
+    return [_guarded(name, check, settings) for name, check in _CHECKS.items()]
+
+
+def _guarded(name: str, check: Callable[[Settings], Finding], settings: Settings) -> Finding:
+    try:
+        return check(settings)
+    except Exception as error:  # a check that can't be made is a finding, not a crash
+        detail = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        return Finding(name, False, detail, "Mend what the message names, then run doctor again.")
+
+
+def _settings(settings: Settings) -> Finding:
+    try:
+        settings.check()
+    except StackfluenceError as error:
+        return Finding("settings", False, str(error), "Correct the environment; .env.example explains each setting.")
+    return Finding("settings", True, "every setting can be used")
+
+
+def _data_directory(settings: Settings) -> Finding:
+    path = settings.data_path
+    if not path.is_dir():
+        advice = "Run `stackfluence init --org NAME`, or set SF_DATA_DIR."
+        return Finding("data directory", False, f"{path} is missing", advice)
+    probe = path / ".doctor"
+    probe.write_bytes(b"")
+    probe.unlink()
+    if path.stat().st_mode & 0o077:
+        return Finding("data directory", False, f"{path} can be read by others", f"Run chmod 700 {path}.")
+    return Finding("data directory", True, str(path))
+
+
+def _disk(settings: Settings) -> Finding:
+    place = next(p for p in (settings.data_path, *settings.data_path.parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    detail = f"{free / 2**30:.1f} GiB free"
+    if free < MIN_FREE_BYTES:
+        return Finding("disk", False, detail, "Free or add space: a full disk makes clicks unrecorded and unpaid.")
+    return Finding("disk", True, detail)
+
+
+def _clock(settings: Settings) -> Finding:
+    newest = max((p.stat().st_mtime for p in segments_of(settings)), default=0.0)
+    ahead = newest - time.time()
+    if ahead > 1:
+        advice = "Set the clock, and keep it set with chrony or systemd-timesyncd."
+        return Finding("clock", False, f"{ahead:.0f} s behind the last journal segment", advice)
+    return Finding("clock", True, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
+def _catalog(settings: Settings) -> Finding:
+    current = asyncio.run(asyncio.wait_for(is_current(settings.catalog_url), CATALOG_SECONDS))
+    if not current:
+        return Finding("catalog", False, "its tables are of another version", "Run `stackfluence migrate`.")
+    return Finding("catalog", True, "reachable and current")
+
+
+def _core(settings: Settings) -> Finding:
+    path = core_socket(settings)
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(2)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            advice = "Start it with `stackfluence serve` (or `core`); links and event intake work without it."
+            return Finding("core", False, "no core answers in this data directory", advice)
+    return Finding("core", True, "answers")
+
+
+def _journal(settings: Settings) -> Finding:
+    waiting = segments_of(settings)
+    if not waiting:
+        return Finding("journal", True, "everything is loaded")
+    age = time.time() - min(p.stat().st_mtime for p in waiting)
+    detail = f"{len(waiting)} segments wait to be loaded, the oldest for {age:.0f} s"
+    if age > LAG_SECONDS:
+        advice = "Nothing is lost. Start a core, or `stackfluence load`, and read its log."
+        return Finding("journal", False, detail, advice)
+    return Finding("journal", True, detail)
+
+
+def _geoip(settings: Settings) -> Finding:
+    ages = []
+    for name in (settings.geoip_country_db, settings.geoip_asn_db):
+        if name:
+            ages.append((time.time() - Path(name).stat().st_mtime) / 86_400)
+    if not ages:
+        return Finding("geoip", True, "none configured: countries and networks stay empty")
+    if max(ages) > GEOIP_DAYS:
+        return Finding("geoip", False, f"{max(ages):.0f} days old", "Replace the database files by rename.")
+    return Finding("geoip", True, f"{max(ages):.0f} days old")
+
+
+def segments_of(settings: Settings) -> list[Path]:
+    """Return the segments of every journal of this data directory that wait to be loaded."""
+    return [path for worker in (settings.data_path / "journal").glob("w*") for path in segments(worker)]
+
+
+_CHECKS: dict[str, Callable[[Settings], Finding]] = {
+    "settings": _settings,
+    "data directory": _data_directory,
+    "disk": _disk,
+    "clock": _clock,
+    "catalog": _catalog,
+    "core": _core,
+    "journal": _journal,
+    "geoip": _geoip,
+}

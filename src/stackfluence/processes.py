@@ -1,0 +1,29 @@
+"""What the processes have in common: how they find each other and how they are told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+from stackfluence.settings import Settings
+
+DRAIN_SECONDS = 10.0
+
+
+def core_socket(settings: Settings) -> Path:
+    """Return the Unix socket on which the core of this data directory listens."""
+    return settings.data_path / "core.sock"
+
+
+async def until_told(lifeline: int | None) -> None:
+    """Return at SIGTERM, SIGINT, or when the supervisor at the other end of the lifeline is gone."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told.set)
+    if lifeline is not None:
+        loop.add_reader(lifeline, told.set)
+    await told.wait()
+    if lifeline is not None:
+        loop.remove_reader(lifeline)

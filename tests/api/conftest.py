@@ -1,0 +1,44 @@
+"""An API over a fresh catalog, and two organizations that talk to it: `brand`, and `other` who must see nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from stackfluence.api import Core, create_api
+from stackfluence.catalog import Catalog
+from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.settings import Settings
+from tests.api.brands import SECRET, Brand, add_brand
+
+
+@pytest.fixture
+def api(catalog: Catalog, tmp_path: Path) -> FastAPI:
+    """Return the API over the test's catalog, on each database in turn."""
+    settings = Settings(data_dir=str(tmp_path), base_url="https://go.links.example")
+    return create_api(Core(settings, catalog, ClickIdKeys({1: SECRET}, 720)))
+
+
+@pytest.fixture
+async def brand(api: FastAPI, catalog: Catalog) -> AsyncIterator[Brand]:
+    """Add an organization and open a client that has its secret key."""
+    async with await add_brand(api, catalog, "Brand") as client:
+        yield client
+
+
+@pytest.fixture
+async def other(api: FastAPI, catalog: Catalog) -> AsyncIterator[Brand]:
+    """Add a second organization and its client."""
+    async with await add_brand(api, catalog, "Other") as client:
+        yield client
+
+
+@pytest.fixture
+async def nobody(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Open a client without a key."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="https://api.brand.example") as client:
+        yield client

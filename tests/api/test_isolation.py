@@ -1,0 +1,100 @@
+"""One organization never sees or touches another's, on any route there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from tests.api.brands import SHOP, Brand
+
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/links/{link_id}": {"status": "paused"},
+    "/v1/creators/{creator_id}": {"name": "x"},
+    "/v1/campaigns/{campaign_id}": {"name": "x"},
+    "/v1/posts/{post_id}": {"platform": "x"},
+    "/v1/keys/{key_id}": {"name": "x"},
+}
+
+
+async def _everything(brand: Brand) -> dict[str, str]:
+    """Make one of each thing, and return the ids by the names that paths give them."""
+    host = await brand.make("hosts", hostname="go.brand.example")
+    link = await brand.link(host="go.brand.example", tags=["tag-of-brand"])
+    key = await brand.make("keys", kind="publishable", name="name-of-brand")
+    owners = {"creator_id": link["creator_id"], "campaign_id": link["campaign_id"]}
+    post = await brand.make("posts", **owners, asset_slug="story")
+    return {**owners, "link_id": link["id"], "host_id": host["id"], "key_id": key["id"], "post_id": post["id"]}
+
+
+def _operations(api: FastAPI) -> list[tuple[str, str]]:
+    paths = api.openapi()["paths"]
+    return [(method.upper(), path) for path, methods in paths.items() for method in methods]
+
+
+async def test_every_route_with_anothers_id_answers_as_if_there_were_none(
+    api: FastAPI, brand: Brand, other: Brand
+) -> None:
+    ids = await _everything(brand)
+    before = {path: await brand.all(path) for _, path in _operations(api) if path in LISTS}
+    tried = 0
+    for method, path in _operations(api):
+        names = [name for name in ids if f"{{{name}}}" in path]
+        if not names:
+            continue
+        theirs = path.format(**ids)
+        none = path.format(**{name: f"{ids[name].partition('_')[0]}_0000000000" for name in names})
+        body = {"json": BODIES.get(path, {})} if method in ("PATCH", "POST") else {}
+        found = await other.request(method, theirs, **body)
+        missing = await other.request(method, none, **body)
+        assert (found.status_code, missing.status_code) == (404, 404), (method, path)
+        for name in names:
+            assert found.text.replace(ids[name], "") == missing.text.replace(f"{ids[name][:3]}_0000000000", "")
+        tried += 1
+    assert tried >= 15
+    after = {path: await brand.all(path) for path in before}
+    assert after == before, "and nothing was changed"
+
+
+LISTS = ("/v1/links", "/v1/creators", "/v1/campaigns", "/v1/posts", "/v1/hosts", "/v1/keys", "/v1/audit-log")
+
+
+async def test_no_list_or_file_names_anything_of_anothers(api: FastAPI, brand: Brand, other: Brand) -> None:
+    ids = await _everything(brand)
+    secrets = [*ids.values(), brand.keys.organization_id, "tag-of-brand", "name-of-brand", "go.brand.example", "emma"]
+    assert {path for method, path in _operations(api) if method == "GET"} >= set(LISTS)
+    for path in (*LISTS, "/v1/organization", "/v1/links/export"):
+        answer = (await other.get(path)).text
+        assert [secret for secret in secrets if secret in answer] == [], path
+    for query in (
+        {"creator_id": ids["creator_id"]},
+        {"post_id": ids["post_id"]},
+        {"tag": "tag-of-brand"},
+        {"q": "emma"},
+    ):
+        assert await other.all("/v1/links", **query) == []
+    assert await other.all("/v1/audit-log", subject_id=ids["link_id"]) == []
+
+
+async def test_anothers_ids_in_a_body_are_unknown(brand: Brand, other: Brand) -> None:
+    ids = await _everything(brand)
+    link = {"creator_handle": "a", "campaign_slug": "b", "destination_url": SHOP}
+    for body in (
+        {**link, "creator_handle": None, "creator_id": ids["creator_id"]},
+        {**link, "campaign_slug": None, "campaign_id": ids["campaign_id"]},
+        {**link, "post_id": ids["post_id"]},
+        {**link, "host": "go.brand.example"},
+    ):
+        assert (await other.post("/v1/links", json=body)).status_code == 422
+        report = (await other.post("/v1/links/bulk", json={"links": [body]})).json()
+        assert (report["refused"], report["created"]) == (1, 0)
+    own = await other.link("mine", creator_handle="noah")
+    assert (await other.patch(f"/v1/links/{own['id']}", json={"post_id": ids["post_id"]})).status_code == 422
+    owners = {"creator_id": ids["creator_id"], "campaign_id": own["campaign_id"], "asset_slug": "x"}
+    assert (await other.post("/v1/posts", json=owners)).status_code == 422
+
+
+async def test_the_organization_of_a_body_means_nothing(brand: Brand, other: Brand) -> None:
+    response = await other.post("/v1/creators", json={"handle": "emma", "organization_id": brand.keys.organization_id})
+    assert response.status_code == 422
+    assert await brand.all("/v1/creators") == []

@@ -1,0 +1,26 @@
+"""Edges run on uvloop in production, and so do these tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from tests.edge.edges import RunningEdge, start_edge
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run this folder's tests on uvloop."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[RunningEdge]:
+    """Return an edge with one link, `/c/emma/summer`."""
+    async with start_edge(tmp_path) as edge:
+        yield edge
