@@ -1,4 +1,4 @@
-"""An API over a fresh catalog, and two organizations that talk to it: `brand`, and `other` who must see nothing of it."""
+"""An API over a fresh catalog, and two organizations: `brand`, and `other` who must see nothing of it."""
 
 from __future__ import annotations
 

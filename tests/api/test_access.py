@@ -21,7 +21,6 @@ from stackfluence.errors import Conflict
 from stackfluence.settings import Settings
 from tests.api.brands import Brand, errors
 
-
 AUTHORIZATIONS = ("", "Bearer", "Bearer  ", "Basic sf_sec_x", "Bearer sf_sec_unknown", "Bearer \xe9", "sf_sec_x")
 
 
@@ -83,24 +82,22 @@ async def test_a_long_body_of_unknown_length_is_cut_off(brand: Brand) -> None:
     assert sent <= MAX_BODY + (2 << 16)
 
 
-BODIES = (
-    [
-        (b"{", 400),
-        (b'{"handle": "\xff"}', 400),
-        (b"[" * 100_000, 400),
-        (b'{"handle": NaN}', 422),
-        (b'{"handle": 1e999}', 422),
-        (b'{"handle": "\\ud800"}', 422),
-        (b'{"handle": "emma", "\\ud800": 1}', 422),
-        (b'{"handle": "em\\u0000ma"}', 422),
-        (b'{"handle": "emma", "unknown": 1}', 422),
-        (b'{"handle": ["emma"]}', 422),
-        (b'{"handle": "..."}', 422),
-        (b"[]", 422),
-        (b"null", 422),
-        (b"", 422),
-    ],
-)
+BODIES = [
+    (b"{", 400),
+    (b'{"handle": "\xff"}', 400),
+    (b"[" * 100_000, 400),
+    (b'{"handle": NaN}', 422),
+    (b'{"handle": 1e999}', 422),
+    (b'{"handle": "\\ud800"}', 422),
+    (b'{"handle": "emma", "\\ud800": 1}', 422),
+    (b'{"handle": "em\\u0000ma"}', 422),
+    (b'{"handle": "emma", "unknown": 1}', 422),
+    (b'{"handle": ["emma"]}', 422),
+    (b'{"handle": "..."}', 422),
+    (b"[]", 422),
+    (b"null", 422),
+    (b"", 422),
+]
 
 
 async def test_a_body_that_makes_no_sense_is_the_senders_fault(brand: Brand) -> None:

@@ -26,7 +26,8 @@ async def test_a_list_read_while_it_grows_and_shrinks_has_no_gap_and_no_repeat(b
     before = {link["id"] for link in await brand.all("/v1/links", limit=7)}
     assert len(before) == 30
     seen: list[str] = []
-    cursor, turn = "", 0
+    cursor: str | None = ""
+    turn = 0
     while cursor is not None:
         page = (await brand.get("/v1/links", params={"limit": 4, "cursor": cursor})).json()
         seen += [link["id"] for link in page["items"]]

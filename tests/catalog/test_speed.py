@@ -1,4 +1,4 @@
-"""How long 200,000 links take to stream, and how much memory: printed, not asserted, since machines differ."""
+"""How long 200,000 links take to stream, and how much memory: the time is printed only, since machines differ."""
 
 from __future__ import annotations
 
@@ -6,44 +6,43 @@ import time
 import tracemalloc
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import text
 
 from stackfluence.catalog import Catalog, changes_since, open_catalog
-from stackfluence.catalog.books import LinkPath
-from stackfluence.catalog.tables import Link
-from stackfluence.names import new_id
-from tests.catalog.samples import AT_MS, Brand, a_brand
+from tests.catalog.samples import Brand, a_brand
 
 LINKS = 200_000
+_NUMBERS = f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {LINKS})"
 
 
 async def _seed(catalog: Catalog, brand: Brand) -> None:
-    """Write links past the session, which records each: 5 s instead of a minute."""
-    same = {"organization_id": brand.organization_id, "creator_id": brand.creator.id, "campaign_id": brand.campaign.id}
-    times = {"created_at": AT_MS, "updated_at": AT_MS, "revision": 1}
-    for start in range(0, LINKS, 5000):
-        names = [f"a{number}" for number in range(start, start + 5000)]
-        links = [
-            {"id": new_id("lnk_"), "asset_slug": name, "destination_url": f"https://shop.brand.example/products/{name}"}
-            for name in names
-        ]
-        path = {"host": "", "creator_handle": "emma", "campaign_slug": "summer"}
-        paths = [{**path, "asset_slug": link["asset_slug"], "link_id": link["id"]} for link in links]
-        async with catalog.transaction() as connection:
-            await connection.execute(insert(Link), [link | same | times for link in links])
-            await connection.execute(insert(LinkPath), paths)
+    """Write links past the session, which records each: seconds instead of a minute."""
+    columns = (
+        "id, organization_id, host, creator_id, campaign_id, asset_slug, destination_url, status, kind, fallback_url, "
+        "tags, is_test, created_at, updated_at, revision"
+    )
+    values = (
+        f"'lnk_' || (n * 7919 % {LINKS}), '{brand.organization_id}', '', '{brand.creator.id}', '{brand.campaign.id}', "
+        "'a' || n, 'https://shop.brand.example/products/' || n, 'active', 'organic', '', '[]', false, 1, 1, 1"
+    )
+    links = f"INSERT INTO links ({columns}) {_NUMBERS} SELECT {values} FROM numbers"
+    paths = "INSERT INTO link_paths SELECT '', 'emma', 'summer', asset_slug, id FROM links"
+    async with catalog.transaction() as connection:
+        await connection.execute(text(links))
+        await connection.execute(text(paths))
 
 
-@pytest.mark.timeout(300)
-async def test_streaming_200_000_links_takes_constant_memory(sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_200_000_links_stream_in_little_memory(sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     catalog = open_catalog(sqlite_url)
     await _seed(catalog, await a_brand(catalog))
     started = time.perf_counter()
     rows = sum([len(chunk.rows) async for chunk in changes_since(catalog, 0)])
     seconds = time.perf_counter() - started
     tracemalloc.start()
-    async for chunk in changes_since(catalog, 0):
-        if len(chunk.rows) == 1000 and tracemalloc.get_traced_memory()[1] > 50_000_000:
+    chunks = 0
+    async for _chunk in changes_since(catalog, 0):
+        chunks += 1
+        if chunks == 20:
             break
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -51,4 +50,4 @@ async def test_streaming_200_000_links_takes_constant_memory(sqlite_url: str, ca
     with capsys.disabled():
         print(f"\n{rows:,} rows streamed in {seconds:.2f} s, {rows / seconds:,.0f}/s, peak {peak / 1e6:.1f} MB")
     assert rows == LINKS + 4
-    assert peak < 50_000_000  # all of them at once are some 150 MB
+    assert peak < 20_000_000  # all of them at once are some 150 MB

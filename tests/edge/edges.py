@@ -334,8 +334,18 @@ def read_event(line: bytes) -> Event:
 
 def journal_lines(directory: Path) -> list[bytes]:
     """Return the lines of all segments of a journal directory, open ones too, in order."""
-    files = sorted([*directory.glob("n_*/*.segment"), *directory.glob("n_*/*.open")])
-    return [line for path in files for line in path.read_bytes().splitlines(keepends=True)]
+    while True:
+        files = _segment_files(directory)
+        try:
+            lines = [line for path in files for line in path.read_bytes().splitlines(keepends=True)]
+        except FileNotFoundError:
+            continue  # finished just now, and so renamed
+        if files == _segment_files(directory):
+            return lines
+
+
+def _segment_files(directory: Path) -> list[Path]:
+    return sorted([*directory.glob("n_*/*.segment"), *directory.glob("n_*/*.open")])
 
 
 def journal_events(directory: Path) -> list[Event]:

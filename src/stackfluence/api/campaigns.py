@@ -12,10 +12,9 @@ from stackfluence.api.access import Posts, Reads, Writes
 from stackfluence.api.creators import archive
 from stackfluence.api.fields import Given, GivenTime, Name, Text, Time, Title, Told, Url, change_columns
 from stackfluence.api.paging import Page, PageQuery, read_page
-from stackfluence.api.routes import BODY, MISSING, find, router
+from stackfluence.api.routes import BODY, MISSING, begins, find, router
 from stackfluence.catalog import checks, tables
 from stackfluence.errors import Conflict
-from stackfluence.names import fold
 
 
 class NewCampaign(Given):
@@ -73,7 +72,7 @@ async def list_campaigns(asked: Annotated[CampaignQuery, Query()], reading: Read
     query = select(kind).where(kind.organization_id == reading.organization_id)
     query = query.where(kind.archived_at.is_not(None) if asked.is_archived else kind.archived_at.is_(None))
     if asked.q:
-        query = query.where(kind.slug.startswith(fold(asked.q), autoescape=True))
+        query = query.where(begins(kind.slug, asked.q))
     rows, cursor = await read_page(reading.session, query, (kind.created_at, kind.id), asked)
     return CampaignPage(items=[_told(row) for (row,) in rows], next_cursor=cursor)
 

@@ -13,9 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from stackfluence.api.access import Posts, Reads, Writes
 from stackfluence.api.fields import Given, Name, Text, Time, Title, Told, change_columns
 from stackfluence.api.paging import Page, PageQuery, read_page
-from stackfluence.api.routes import BODY, MISSING, find, router
+from stackfluence.api.routes import BODY, MISSING, begins, find, router
 from stackfluence.catalog import tables
-from stackfluence.names import fold
 
 
 class NewCreator(Given):
@@ -65,7 +64,7 @@ async def list_creators(asked: Annotated[CreatorQuery, Query()], reading: Reads)
     query = select(kind).where(kind.organization_id == reading.organization_id)
     query = query.where(kind.archived_at.is_not(None) if asked.is_archived else kind.archived_at.is_(None))
     if asked.q:
-        query = query.where(kind.handle.startswith(fold(asked.q), autoescape=True))
+        query = query.where(begins(kind.handle, asked.q))
     rows, cursor = await read_page(reading.session, query, (kind.created_at, kind.id), asked)
     return CreatorPage(items=await _told(reading.session, [row for (row,) in rows]), next_cursor=cursor)
 

@@ -14,10 +14,9 @@ from stackfluence.api.fields import Id, Text, Time, Told, change_columns
 from stackfluence.api.link_bodies import LinkPatch, NewLink, public_url
 from stackfluence.api.paging import Page, PageQuery, read_page
 from stackfluence.api.place import Placed, check_post, place
-from stackfluence.api.routes import BODY, MISSING, find, router
+from stackfluence.api.routes import BODY, MISSING, begins, find, router
 from stackfluence.catalog import tables
 from stackfluence.errors import Conflict, Invalid
-from stackfluence.names import fold
 from stackfluence.vocabulary import LineRefusal, LinkKind, LinkStatus
 
 
@@ -127,7 +126,7 @@ def filtered(organization_id: str, asked: LinkFilter, *, is_sqlite: bool) -> Sel
         query = query.where(_has_tag(asked.tag, is_sqlite))
     if asked.q:
         columns = (tables.Creator.handle, tables.Campaign.slug, link.asset_slug)
-        query = query.where(or_(*(column.startswith(fold(asked.q), autoescape=True) for column in columns)))
+        query = query.where(or_(*(begins(column, asked.q) for column in columns)))
     return query
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import unicodedata
+from typing import Any, TypeVar
 
 from fastapi import APIRouter
+from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from stackfluence.api.problems import documented
@@ -45,3 +47,10 @@ async def find(session: AsyncSession, kind: type[Row], organization_id: str, ide
     except ValueError:
         raise NotFound(f"There is no {kind.AUDITED_AS} {identifier!r}.") from None
     return await find_one(session, kind, organization_id, identifier)
+
+
+def begins(column: Any, text: str) -> ColumnElement[bool]:
+    """Return whether a handle or slug begins with a text; a prefix may end in punctuation, unlike a whole name."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    beginning: ColumnElement[bool] = column.startswith(folded, autoescape=True)
+    return beginning

@@ -73,12 +73,12 @@ class Relay(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """The client reads slowly: the core must wait."""
-        if self._core is not None:
+        if self._core is not None and not self._core.is_closing():
             self._core.pause_reading()
 
     def resume_reading(self) -> None:
         """The client caught up."""
-        if self._core is not None:
+        if self._core is not None and not self._core.is_closing():
             self._core.resume_reading()
 
     # the connection to the core
@@ -134,7 +134,7 @@ class Relay(asyncio.Protocol):
             self._request.connection.transport.write(body)
 
     def on_headers_complete(self) -> None:
-        if not self._knows_chunks:
+        if not self._knows_chunks and self._parser.get_status_code() >= 200:
             lines = [b"%b: %b\r\n" % pair for pair in self._headers]
             head = b"HTTP/1.1 %d %b\r\n%bconnection: close\r\n\r\n"
             self._request.connection.transport.write(
@@ -144,6 +144,7 @@ class Relay(asyncio.Protocol):
             self._finish()
 
     def on_message_complete(self) -> None:
+        self._status, self._headers = b"", []
         if self._parser.get_status_code() >= 200:
             self._finish()
 

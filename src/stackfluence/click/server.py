@@ -71,7 +71,7 @@ class Request:
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.fields: dict[bytes, bytes] = {}
-        self.body = b""
+        self.body: bytes | bytearray = b""
         self.keeps_alive = True
         self.response: bytes | None = None
         self.route: Route | None = None
@@ -113,6 +113,7 @@ class Connection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
+        "_chunk_bytes",
         "_head_bytes",
         "_holds",
         "_is_cut",
@@ -141,6 +142,7 @@ class Connection(asyncio.Protocol):
         self._is_last = False  # nothing that comes after this is read as a request
         self._is_cut = False  # the client may be sending more than was read
         self._lingers = False
+        self._chunk_bytes = 0  # what is being read
         self._head_bytes = 0  # since the last request, or the last piece of a body
         self._holds = 0
         self.is_read_slowly = False
@@ -169,7 +171,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_last:
             return
-        self._head_bytes += len(data)
+        self._chunk_bytes = len(data)
+        self._head_bytes += self._chunk_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -254,19 +257,18 @@ class Connection(asyncio.Protocol):
         )
         fields = request.fields
         # further requests or a body may be among the bytes that were counted
-        if len(request.headers) > MAX_HEADERS or (self._head_bytes > MAX_HEAD and request.head_size > MAX_HEAD):
+        is_suspect = self._head_bytes > MAX_HEAD or self._chunk_bytes > MAX_HEAD
+        if len(request.headers) > MAX_HEADERS or (is_suspect and request.head_size > MAX_HEAD):
             self._head_too_large()
             return
         if request.target[:1] != b"/" and not _take_host_from_target(request):
             raise _Malformed(f"target {request.target!r}")
-        if (version != "1.1" and version != "1.0") or (version == "1.1" and b"host" not in fields):
+        if version != "1.0" and (version != "1.1" or b"host" not in fields):
             raise _Malformed("no HTTP/1.1, or no Host")
         request.route = self.edge.route(request.method, request.target)
         if b"content-length" in fields or b"transfer-encoding" in fields:
-            if b"transfer-encoding" in fields and (fields[b"transfer-encoding"].lower(), version) != (
-                b"chunked",
-                "1.1",
-            ):
+            encoding = fields.get(b"transfer-encoding", b"chunked").lower()
+            if encoding != b"chunked" or (version == "1.0" and b"transfer-encoding" in fields):
                 raise _Malformed("another transfer encoding than chunked, or one in HTTP/1.0")
             self.deadline = self.server.now + BODY_SECONDS
             if request.route is not None and int(fields.get(b"content-length", b"0")) > MAX_BODY:
@@ -288,7 +290,12 @@ class Connection(asyncio.Protocol):
             self.deadline = self.server.now + BODY_SECONDS
             request.relay.send_body(body)
             return
-        request.body += body
+        if not request.body:
+            request.body = body
+        elif isinstance(request.body, bytearray):
+            request.body += body
+        else:
+            request.body = bytearray(request.body + body)  # grows in place: a body may come in pieces of one byte
         if len(request.body) > MAX_BODY:
             self.end(413, "too-large", f"The body may have at most {MAX_BODY} bytes.")
 
@@ -381,7 +388,7 @@ class Connection(asyncio.Protocol):
 
 
 def _take_host_from_target(request: Request) -> bool:
-    """Turn a target in absolute form (RFC 9112, section 3.2.2) into the usual one; False for what names nothing here."""
+    """Turn a target in absolute form (RFC 9112, section 3.2.2) into the usual one; False when it names nothing here."""
     if request.target == b"*" and request.method == b"OPTIONS":
         return True
     absolute = _ABSOLUTE.fullmatch(request.target)

@@ -1,4 +1,4 @@
-"""Which headers each kind of client sends, in order and case: `headers.json`, and labelled corpora where there are some.
+"""Which headers each kind of client sends, in order and case: `headers.json`, and a labelled corpus if there is one.
 
 `captured` sets were recorded on a raw TLS socket (ALPN: http/1.1 only) from the client that `source` names, doing what
 it says. `composed` ones are such a set with another client's published user agent and the headers that client is known

@@ -1,4 +1,4 @@
-"""The sample organization in the catalog, made once; its id and keys stay in the data directory, readable by nobody else.
+"""The sample organization in the catalog, made once; its id and keys stay in the data directory, mode 0600.
 
 `prepare` looks what is there and adds what is missing, so that a second demo continues the first.
 """

@@ -6,7 +6,7 @@ their order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -44,10 +44,7 @@ _WEIGHTS = (30, 20, 18, 15, 12, 8, 2)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as a shop's server knows it; `revenue_cents` is what the shopper owes: goods − discount + tax + shipping.
-
-    A gift card pays a part of that, so it is not taken off.
-    """
+    """An order as a shop's server knows it. A gift card pays for a part of it, so it is not taken off."""
 
     order_id: str
     customer_id: str
@@ -60,11 +57,10 @@ class Order:
     shipping_cents: int
     gift_card_cents: int
     currency: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def revenue_cents(self) -> int:
-        """What the shopper owes."""
+        """What the shopper owes: goods less discount, tax, shipping."""
         return self.subtotal_cents - self.discount_cents + self.tax_cents + self.shipping_cents
 
     def payload(self) -> dict[str, Any]:
@@ -87,7 +83,7 @@ class Order:
             fields["coupon_codes"] = self.coupon_codes
         if self.currency:
             fields["currency"] = self.currency
-        return fields | self.extra
+        return fields
 
 
 def order(rng: Random, order_id: str, coupon_code: str) -> Order:

@@ -107,7 +107,7 @@ create table if not exists events_personal (
     index by_customer customer_hash type bloom_filter(0.01) granularity 4
 ) engine = MergeTree
 partition by toYYYYMM(expires_at)
-order by (node, seq)
+order by (organization_id, node, seq)
 ttl expires_at delete where kept = ''
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
 min_bytes_for_wide_part = 268435456;

@@ -4,8 +4,8 @@
     -- How many lines of a range of a node are in the store.
     select …
 
-Values are bound, `{name:Type}`; nothing builds SQL from text. Files that would change or remove what is immutable are
-refused when they are read: `events`, `quarantined_events`, `seals` and `erasures` are only ever inserted into.
+Values are bound, `{name:Type}`; nothing builds SQL from text. A statement that would change or remove anything but
+personal halves is refused when its file is read: `events`, `quarantined_events`, `seals` and `erasures` only grow.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from pathlib import Path
 
 from stackfluence.errors import StoreError
 
-IMMUTABLE = ("events", "quarantined_events", "seals", "erasures")
+CHANGEABLE = ("events_personal",)
 
 _HEADER = re.compile(r"^-- name: (\w+)\n((?:--.*\n)+)", re.MULTILINE)
 _COMMENT_OR_TEXT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.)*'", re.DOTALL)
 _HARMLESS = re.compile(
-    r"\s*(?:select|with|show|insert\s+into|create\s+(?:database|table|temporary\s+table)\s+if\s+not\s+exists)\b", re.IGNORECASE
-)
-_CHANGE = re.compile(
-    r"\b(?:alter|delete|update|truncate|drop|rename|exchange|replace|detach|attach|optimize|move|freeze|kill|grant)\b",
+    # a temporary table belongs to one connection; dropping one never drops another
+    r"\s*(?:select|with|insert\s+into|create\s+table\s+if\s+not\s+exists"
+    r"|create\s+or\s+replace\s+temporary\s+table|drop\s+temporary\s+table\s+if\s+exists)\b",
     re.IGNORECASE,
 )
 
@@ -61,8 +60,8 @@ def check_allowed(name: str, sql: str) -> None:
     bare = _COMMENT_OR_TEXT.sub(" ", sql)
     if ";" in bare:
         raise StoreError(f"{name}: one statement at a time.")
-    if _HARMLESS.match(bare) and not _CHANGE.search(re.sub(r"\btruncate\s*\(", "(", bare, flags=re.IGNORECASE)):
+    if _HARMLESS.match(bare):
         return
-    target = re.match(r"\s*(?:alter\s+table|truncate\s+table)\s+`?(\w+)`?\s", f"{bare} ", re.IGNORECASE)
-    if target is None or target[1].lower() in IMMUTABLE:
-        raise StoreError(f"{name}: only events_personal and staging may be changed, {', '.join(IMMUTABLE)} never.")
+    target = re.match(r"\s*alter\s+table\s+`?(\w+)`?\s", bare, re.IGNORECASE)
+    if target is None or target[1] not in CHANGEABLE:
+        raise StoreError(f"{name}: only {', '.join(CHANGEABLE)} may be changed; events are immutable.")
