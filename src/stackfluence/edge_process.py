@@ -100,13 +100,14 @@ async def _take_over(catalog: Catalog, edge: Edge, copy: Copy) -> None:
     links.begin()
     rows: list[EdgeRow] = []
     revision: int | None = None
-    async for chunk in changes_since(catalog, links.revision):
-        links.apply(chunk)
-        rows += chunk.rows
-        revision = chunk.revision
-        if len(rows) >= COPY_ROWS:
-            await asyncio.to_thread(copy.write, rows, None)
-            rows = []
+    async with contextlib.aclosing(changes_since(catalog, links.revision)) as answer:
+        async for chunk in answer:
+            links.apply(chunk)
+            rows += chunk.rows
+            revision = chunk.revision
+            if len(rows) >= COPY_ROWS:
+                await asyncio.to_thread(copy.write, rows, None)
+                rows = []
     if revision is None:
         return
     rows += links.finish(revision)

@@ -73,6 +73,14 @@ class Problem(StackfluenceError):
         }
 
 
+class MalformedJson(Problem):
+    """The body is no JSON."""
+
+    status = 400
+    type = "malformed-json"
+    title = "The body is no JSON"
+
+
 class Unauthorized(Problem):
     """No valid key."""
 
@@ -121,12 +129,12 @@ class TooLarge(Problem):
     title = "The request is too large"
 
 
-class UnsupportedType(Problem):
+class UnsupportedMediaType(Problem):
     """The request's Content-Type is none that can be read here."""
 
     status = 415
-    type = "unsupported-type"
-    title = "Unsupported content type"
+    type = "unsupported-media-type"
+    title = "Unsupported media type"
 
 
 class Invalid(Problem):

@@ -42,6 +42,10 @@ async def test_a_picture_is_of_a_sensible_size_and_format(brand: Brand) -> None:
         assert set(errors(response)) == {field}
 
 
-def test_the_longest_address_still_fits() -> None:
-    longest = "https://" + "a" * 253 + "/c/" + "/".join(["%F0%9D%92%80" * 100] * 2)
-    assert draw(longest[:2000] if len(longest) > 2000 else longest, Picture.png, 64).startswith(b"\x89PNG")
+async def test_a_long_address_is_drawn_with_less_room_for_damage_and_too_long_a_one_refused(brand: Brand) -> None:
+    path = "/v1/links/{}/qr"
+    long = await brand.link("𒀀" * 100)  # 12 characters each in an address
+    assert len(long["url"]) > 1200
+    assert (await brand.get(path.format(long["id"]), params={"format": "png"})).content[:4] == b"\x89PNG"
+    longer = await brand.link("𒀀" * 100, creator_handle="𒀁" * 100, campaign_slug="𒀂" * 100)
+    assert set(errors(await brand.get(path.format(longer["id"])))) == {"link_id"}

@@ -1,4 +1,4 @@
-"""Load numbers: one a segment, in commit order, never another for the same range."""
+"""Load numbers: taken one at a time, never twice, readable when finished."""
 
 from __future__ import annotations
 
@@ -6,80 +6,71 @@ import asyncio
 
 import pytest
 
-from stackfluence.catalog import (
-    Catalog,
-    Reservation,
-    finish_load,
-    lowest_unfinished_load,
-    open_catalog,
-    reserve_load,
-)
-from stackfluence.errors import JournalDiverged
+from stackfluence.catalog import Catalog, CatalogNumbers, finish_load, load_horizon, loads, open_catalog, take_load
 
 
-async def test_a_segment_keeps_its_number_however_often_it_is_reserved(catalog: Catalog) -> None:
-    first = await reserve_load(catalog, "node-a", 1, 100, "aa")
-    assert first == Reservation(1, is_done=False)
-    assert await reserve_load(catalog, "node-a", 1, 100, "aa") == first
+async def test_numbers_rise_and_readers_go_up_to_the_last_finished(catalog: Catalog) -> None:
+    assert await load_horizon(catalog) == 0
+    assert await take_load(catalog, "a", 1, is_sole=False) == 1
+    assert await load_horizon(catalog) == 0
     await finish_load(catalog, 1)
     await finish_load(catalog, 1)
-    assert await reserve_load(catalog, "node-a", 1, 100, "aa") == Reservation(1, is_done=True)
-    assert await reserve_load(catalog, "node-a", 101, 101, "bb") == Reservation(2, is_done=False)
-    assert await reserve_load(catalog, "node-b", 1, 100, "cc") == Reservation(3, is_done=False)
+    assert await load_horizon(catalog) == 1
+    assert await take_load(catalog, "a", 1, is_sole=False) == 2
 
 
-@pytest.mark.parametrize(
-    "segment", [(1, 100, "xx"), (1, 99, "aa"), (1, 101, "aa"), (50, 60, "xx"), (100, 200, "xx"), (0, 1, "xx")]
-)
-async def test_another_content_for_the_same_range_is_refused(catalog: Catalog, segment: tuple[int, int, str]) -> None:
-    await reserve_load(catalog, "node-a", 1, 100, "aa")
-    with pytest.raises(JournalDiverged):
-        await reserve_load(catalog, "node-a", *segment)
+async def test_a_restored_catalog_continues_behind_the_store(catalog: Catalog) -> None:
+    assert await take_load(catalog, "a", 41, is_sole=True) == 41
+    await finish_load(catalog, 41)
+    assert await take_load(catalog, "a", 7, is_sole=True) == 42
 
 
-async def test_readers_stop_below_the_lowest_unfinished_load(catalog: Catalog) -> None:
-    assert await lowest_unfinished_load(catalog) == 1
-    for seq in (1, 2, 3):
-        await reserve_load(catalog, "node-a", seq, seq, f"{seq}")
-    await finish_load(catalog, 2)
-    assert await lowest_unfinished_load(catalog) == 1
+async def test_one_load_is_under_way_at_a_time(catalog: Catalog) -> None:
+    assert await take_load(catalog, "a", 1, is_sole=False) == 1
+    assert await take_load(catalog, "b", 1, is_sole=False) is None
     await finish_load(catalog, 1)
-    assert await lowest_unfinished_load(catalog) == 3
+    assert await take_load(catalog, "b", 1, is_sole=False) == 2
+
+
+async def test_a_dead_loaders_number_is_abandoned(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await take_load(catalog, "dead", 1, is_sole=False) == 1
+    assert await take_load(catalog, "only", 1, is_sole=True) == 2  # the only loader knows that no other lives
+    assert await take_load(catalog, "other", 1, is_sole=False) is None
+    monkeypatch.setattr(loads, "LEASE_MS", -1)  # the lease has run out
+    assert await take_load(catalog, "other", 1, is_sole=False) == 3
     await finish_load(catalog, 3)
-    assert await lowest_unfinished_load(catalog) == 4
+    assert await load_horizon(catalog) == 3
 
 
-async def test_loaders_that_race_get_one_number_a_segment_and_no_gaps(catalog: Catalog, catalog_url: str) -> None:
+async def test_a_loader_that_failed_takes_a_new_number_at_once(catalog: Catalog) -> None:
+    assert await take_load(catalog, "a", 1, is_sole=False) == 1
+    assert await take_load(catalog, "a", 1, is_sole=False) == 2
+
+
+async def test_loaders_that_race_never_share_a_number(catalog: Catalog, catalog_url: str) -> None:
     second = open_catalog(catalog_url)
-    segments = [(node, seq) for node in ("node-a", "node-b") for seq in range(1, 11)] * 2
+    taken: list[int] = []
 
-    async def load(position: int) -> tuple[tuple[str, int], int]:
-        node, seq = segments[position]
-        reserved = await reserve_load((catalog, second)[position % 2], node, seq, seq, f"{node} {seq}")
-        return (node, seq), reserved.load_number
+    async def load(which: Catalog, holder: str) -> None:
+        while len(taken) < 30:
+            number = await take_load(which, holder, 1, is_sole=False)
+            if number is None:
+                await asyncio.sleep(0.001)
+                continue
+            assert await load_horizon(which) == number - 1  # nothing before it is unfinished
+            taken.append(number)
+            await finish_load(which, number)
 
-    pairs = set(await asyncio.gather(*(load(position) for position in range(len(segments)))))
-    await second.close()
-    assert len(pairs) == 20
-    assert sorted(number for _, number in pairs) == list(range(1, 21))
+    try:
+        await asyncio.gather(*(load((catalog, second)[i % 2], f"loader-{i}") for i in range(4)))
+    finally:
+        await second.close()
+    assert sorted(taken) == list(range(1, len(taken) + 1))
 
 
-async def test_a_reader_never_passes_a_number_that_is_still_to_come(catalog: Catalog, catalog_url: str) -> None:
-    """Whatever it has passed stays finished: no lower number ever appears afterwards."""
-    second = open_catalog(catalog_url)
-
-    async def load(node: str) -> None:
-        for seq in range(1, 16):
-            reserved = await reserve_load(second, node, seq, seq, node)
-            await finish_load(catalog, reserved.load_number)
-
-    loaders = asyncio.gather(*(load(f"node-{n}") for n in range(4)))
-    passed = 1
-    while not loaders.done():
-        now = await lowest_unfinished_load(catalog)
-        assert now >= passed
-        passed = now
-        await asyncio.sleep(0)
-    await loaders
-    await second.close()
-    assert await lowest_unfinished_load(catalog) == 61
+async def test_a_loaders_thread_asks_through_the_catalogs_loop(catalog: Catalog) -> None:
+    numbers = CatalogNumbers(catalog, asyncio.get_running_loop(), "a", is_sole=True)
+    number = await asyncio.to_thread(numbers.take, 5)
+    assert number == 5
+    await asyncio.to_thread(numbers.finish, 5)
+    assert await asyncio.to_thread(numbers.horizon) == 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from contextlib import aclosing
 
 import pytest
 from sqlalchemy import text
@@ -40,14 +41,15 @@ async def test_200_000_links_stream_in_little_memory(sqlite_url: str, capsys: py
     seconds = time.perf_counter() - started
     tracemalloc.start()
     chunks = 0
-    async for _chunk in changes_since(catalog, 0):
-        chunks += 1
-        if chunks == 20:
-            break
+    async with aclosing(changes_since(catalog, 0)) as answer:
+        async for _ in answer:
+            chunks += 1
+            if chunks == 20:
+                break
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     await catalog.close()
     with capsys.disabled():
-        print(f"\n{rows:,} rows streamed in {seconds:.2f} s, {rows / seconds:,.0f}/s, peak {peak / 1e6:.1f} MB")
+        print(f"\n{rows:,} rows in {seconds:.2f} s, {rows / seconds:,.0f}/s, peak {peak / 1e6:.1f} MB")  # noqa: T201
     assert rows == LINKS + 4
     assert peak < 20_000_000  # all of them at once are some 150 MB

@@ -239,7 +239,7 @@ class RunningEdge:
 
     async def get(self, target: str, **headers: str) -> Response:
         """GET on a connection of its own."""
-        return await self.request("GET", target, **headers)
+        return await self.request("GET", target, b"", **headers)
 
     async def send(self, raw: bytes, *, seconds: float = 5.0) -> bytes:
         """Send bytes on a connection of its own, end our half, and return all that comes back."""

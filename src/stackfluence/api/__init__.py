@@ -51,6 +51,7 @@ def create_api(core: Core) -> FastAPI:
         description="Influencer traffic, from link to proof. Every request brings a secret key, `sf_sec_…`, as bearer.",
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     api.state.core = core
     problems.install(api)

@@ -33,7 +33,7 @@ UPLOADS = frozenset({"/v1/links/bulk", "/v1/links/import"})
 _HOST = re.compile(r"[\w.-]+(:\d{1,5})?|\[[\da-f:.]+\](:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
 # only tells the OpenAPI document about it: `Gate` has looked at the key already
-_bearer = HTTPBearer(auto_error=False, description="A secret key, `sf_sec_…`.")
+_bearer = HTTPBearer(auto_error=False, scheme_name="secret_key", description="A secret key, `sf_sec_…`.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from stackfluence.api.link_bodies import NewLink
 from stackfluence.api.problems import plain
-from stackfluence.errors import Invalid, Problem
+from stackfluence.errors import Invalid, MalformedJson
 
 MAX_LINES = 10_000
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")  # OWASP's list, and what quotes them here
@@ -87,11 +87,11 @@ def read_csv(body: bytes, format: Format | None, defaults: Mapping[str, str]) ->
 
 
 def read_json(body: bytes, defaults: Mapping[str, str]) -> list[Record]:
-    """Return the links of a JSON array, or of an object's `links`; raises Problem when it is no such thing."""
+    """Return the links of a JSON array, or of an object's `links`; raises MalformedJson or Invalid when it is no such thing."""
     try:
         found = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise Problem("The body is no JSON.") from None
+        raise MalformedJson from None
     if isinstance(found, dict):
         found = found.get("links") if found.keys() == {"links"} else None
     if not isinstance(found, list):

@@ -30,7 +30,7 @@ from stackfluence.api.problems import documented
 from stackfluence.api.routes import BODY, router
 from stackfluence.catalog import Change, tables
 from stackfluence.clock import rfc3339
-from stackfluence.errors import Invalid, UnsupportedType
+from stackfluence.errors import Invalid, UnsupportedMediaType
 from stackfluence.vocabulary import LineOutcome, LineRefusal
 
 _JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
@@ -134,7 +134,7 @@ async def make_links(
     "/links/import",
     status_code=200,
     response_model=ImportReport,
-    responses=BODY | documented(UnsupportedType),
+    responses=BODY | documented(UnsupportedMediaType),
     openapi_extra=_UPLOAD,
     summary="Import links",
 )
@@ -163,7 +163,7 @@ async def import_links(
     elif content_type in _JSON_LINES:
         records = await asyncio.to_thread(files.read_json_lines, body, defaults)
     else:
-        raise UnsupportedType("Send text/csv, application/json or application/x-ndjson.")
+        raise UnsupportedMediaType("Send text/csv, application/json or application/x-ndjson.")
     return await _make(request, access, idempotency_key, format, records, asked.dry_run)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from stackfluence.errors import Invalid, NotFound, Problem, StackfluenceError, StoreError, Unavailable, Unexpected
+from stackfluence.errors import Invalid, MalformedJson, NotFound, Problem, StackfluenceError, StoreError, Unavailable, Unexpected
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,8 @@ async def _on_error(_request: Request, error: Exception) -> Response:
 async def _on_refusal(_request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: unknown routes and methods, bodies it can't parse or that are too long."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # the framework's only one
+        return answer(MalformedJson())
     kind = next((kind for kind in all_problems() if kind.status == error.status_code), Problem)
     is_said = error.detail.lower() != HTTPStatus(error.status_code).phrase.lower()
     return answer(kind(error.detail if is_said else ""), error.headers)
@@ -128,7 +130,7 @@ async def _on_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
-        return answer(Problem("The body is no JSON."))
+        return answer(MalformedJson())
     return answer(Invalid(f"{len(found)} field(s) are not as they must be.", errors=plain(found)))
 
 

@@ -15,6 +15,7 @@ from stackfluence.api.access import Reads
 from stackfluence.api.links import tell
 from stackfluence.api.routes import MISSING, find, router
 from stackfluence.catalog import tables
+from stackfluence.errors import Invalid
 
 QUIET_MODULES = 4  # the empty border ISO/IEC 18004 asks for
 
@@ -56,7 +57,7 @@ _PICTURES: dict[int | str, dict[str, Any]] = {
     "/links/{link_id}/qr", response_class=Response, responses=MISSING | _PICTURES, summary="Get a link's QR code"
 )
 async def get_qr_code(link_id: str, asked: Annotated[QrQuery, Query()], reading: Reads) -> Response:
-    """Get a link's public address as a QR code; a quarter of it may be covered or worn off."""
+    """Get a link's public address as a QR code; up to a quarter of it may be covered or worn off."""
     row = await find(reading.session, tables.Link, reading.organization_id, link_id)
     url = (await tell(reading.session, row, reading.base_url)).url
     picture = await asyncio.to_thread(draw, url, asked.format, asked.size)
@@ -65,8 +66,8 @@ async def get_qr_code(link_id: str, asked: Annotated[QrQuery, Query()], reading:
 
 
 def draw(text: str, format: Picture, size: int) -> bytes:
-    """Return a text as a QR code with error correction Q (25 %)."""
-    code = segno.make_qr(text, error="q", boost_error=False)
+    """Return a text as a QR code with the strongest error correction that it fits with, at most Q (25 %)."""
+    code = _encode(text)
     modules = code.symbol_size(border=QUIET_MODULES)[0]
     out = io.BytesIO()
     if format is Picture.png:
@@ -74,3 +75,12 @@ def draw(text: str, format: Picture, size: int) -> bytes:
     else:
         code.save(out, kind="svg", scale=size / modules, border=QUIET_MODULES, light="white")
     return out.getvalue()
+
+
+def _encode(text: str) -> segno.QRCode:
+    for level in ("q", "m", "l"):
+        try:
+            return segno.make_qr(text, error=level, boost_error=False)
+        except segno.DataOverflowError:
+            continue
+    raise Invalid("link_id: its address is too long for a QR code.", field="link_id")

@@ -16,8 +16,8 @@ from stackfluence.errors import (
     Conflict,
     Forbidden,
     Invalid,
+    MalformedJson,
     NotFound,
-    Problem,
     TooLarge,
     Unauthorized,
     Unavailable,
@@ -28,7 +28,7 @@ from stackfluence.names import id_bytes
 Row = TypeVar("Row", bound=Base)
 
 MISSING = documented(NotFound)
-BODY = documented(Problem, Conflict)
+BODY = documented(MalformedJson, Conflict)
 
 
 def router(tag: str) -> APIRouter:

@@ -11,14 +11,14 @@ from stackfluence.catalog.changes import Change, NewOrganization, new_key
 from stackfluence.catalog.connect import Catalog, open_catalog
 from stackfluence.catalog.feed import changes_since, find_link
 from stackfluence.catalog.find import find_key, find_one, key_hash, resolve_creator
-from stackfluence.catalog.loads import Reservation, finish_load, lowest_unfinished_load, reserve_load
+from stackfluence.catalog.loads import CatalogNumbers, finish_load, load_horizon, take_load
 from stackfluence.catalog.salts import ensure_salts
 
 __all__ = [
     "Catalog",
+    "CatalogNumbers",
     "Change",
     "NewOrganization",
-    "Reservation",
     "changes_since",
     "ensure_salts",
     "find_key",
@@ -26,9 +26,9 @@ __all__ = [
     "find_one",
     "finish_load",
     "key_hash",
-    "lowest_unfinished_load",
+    "load_horizon",
     "new_key",
     "open_catalog",
-    "reserve_load",
     "resolve_creator",
+    "take_load",
 ]

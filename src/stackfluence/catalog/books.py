@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
 from stackfluence.catalog.tables import Base
@@ -51,24 +51,19 @@ class VisitorSalt(Base):
 
 
 class Load(Base):
-    """A segment on its way into the event store. Numbers rise in the order in which reservations commit."""
+    """A load into the event store, by the loader `holder`. Numbers rise in the order in which they are taken."""
 
     __tablename__ = "loads"
     __table_args__ = (
-        UniqueConstraint("node", "first_seq"),
-        CheckConstraint("state in ('reserved', 'done')", "state"),
-        CheckConstraint("last_seq >= first_seq", "range"),
+        CheckConstraint("state in ('taken', 'done', 'abandoned')", "state"),
         Index(None, "state", "load_number"),
     )
 
     load_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    node: Mapped[str]
-    first_seq: Mapped[int]
-    last_seq: Mapped[int]
-    seal_hash: Mapped[str]
+    holder: Mapped[str]
     state: Mapped[str]
-    reserved_at: Mapped[int]
-    done_at: Mapped[int | None]
+    taken_at: Mapped[int]
+    finished_at: Mapped[int | None]
 
 
 class IdempotencyKey(Base):

@@ -6,7 +6,8 @@ join. Removals come first, so that what was removed and added again is there in 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select
@@ -21,6 +22,8 @@ from stackfluence.snapshot import HOST, KEY, LINK, ORGANIZATION, SALT, EdgeChunk
 from stackfluence.vocabulary import KeyKind
 
 CHUNK_ROWS = 1000
+
+_Reading = tuple[Select[*tuple[Any, ...]], Callable[[Sequence[Any]], EdgeRow]]
 
 _PATH = (LinkPath.host, LinkPath.creator_handle, LinkPath.campaign_slug, LinkPath.asset_slug)
 _LINK_FIELDS = (  # in the order of snapshot.Link: its MessagePack is that of the list
@@ -43,11 +46,12 @@ _LINK_FIELDS = (  # in the order of snapshot.Link: its MessagePack is that of th
 )
 
 
-async def changes_since(catalog: Catalog, revision: int) -> AsyncIterator[EdgeChunk]:
+async def changes_since(catalog: Catalog, revision: int) -> AsyncGenerator[EdgeChunk]:
     """Yield what changed after `revision`, nothing when nothing did.
 
     Revision 0, or one this catalog hasn't reached (it was restored from a backup), yields everything, its first chunk
-    marked `is_reset`. The last chunk may be empty: it only tells the revision that was reached.
+    marked `is_reset`. The last chunk is empty: it only tells the revision that was reached. Whoever stops before it
+    wraps this in `contextlib.aclosing`, or the connection stays open until the garbage collector comes by.
     """
     async with catalog.snapshot() as connection:
         reached = (await connection.execute(select(CatalogRevision.revision))).scalar_one()
@@ -55,9 +59,10 @@ async def changes_since(catalog: Catalog, revision: int) -> AsyncIterator[EdgeCh
             return
         is_reset = not 0 < revision < reached
         since = 0 if is_reset else revision
-        async for rows in _all_rows(connection, since):
-            yield EdgeChunk(reached, is_reset, rows)
-            is_reset = False
+        async with aclosing(_all_rows(connection, since)) as answer:
+            async for rows in answer:
+                yield EdgeChunk(reached, is_reset, rows)
+                is_reset = False
         yield EdgeChunk(reached, is_reset, [])
 
 
@@ -72,20 +77,22 @@ async def find_link(catalog: Catalog, host: str, creator: str, campaign: str, as
     return None if row is None else encode(snapshot.Link(*row))
 
 
-async def _all_rows(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
-    if since:
-        async for rows in _removals(connection, since):
-            yield rows
-    for read in (_organizations, _keys, _bare_organizations, _hosts, _salts):
-        async for rows in read(connection, since):
+async def _all_rows(connection: AsyncConnection, since: int) -> AsyncGenerator[list[EdgeRow]]:
+    for query, to_rows in (*_removals(since), *_small_spaces(since)):
+        async with aclosing(_stream(connection, query)) as chunks:
+            async for found in chunks:
+                yield [to_rows(row) for row in found]
+    async with aclosing(_bare_organizations(connection, since)) as organizations:
+        async for rows in organizations:
             yield rows
     for query in _link_queries(since):
-        async for found in _stream(connection, query):
-            yield [
-                # the campaign's and the asset's slug are those of the record, 14 and 4
-                EdgeRow(LINK, f"{host}\0{handle}\0{fields[14]}\0{fields[4]}".encode(), encode(fields))
-                for host, handle, *fields in found
-            ]
+        async with aclosing(_stream(connection, query)) as chunks:
+            async for found in chunks:
+                yield [
+                    # the campaign's and the asset's slug are those of the record, 14 and 4
+                    EdgeRow(LINK, f"{host}\0{handle}\0{fields[14]}\0{fields[4]}".encode(), encode(fields))
+                    for host, handle, *fields in found
+                ]
 
 
 def _links(columns: Iterable[Any]) -> Select[*tuple[Any, ...]]:
@@ -113,31 +120,40 @@ def _link_queries(since: int) -> list[Select[*tuple[Any, ...]]]:
     ]
 
 
-async def _removals(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
+def _removals(since: int) -> list[_Reading]:
+    if not since:
+        return []  # an answer that names everything needs none
     query = select(EdgeRemoval.space, EdgeRemoval.key).where(EdgeRemoval.revision > since).order_by(EdgeRemoval.id)
-    async for found in _stream(connection, query):
-        yield [
-            EdgeRow(space, (key.replace("/", "\0") if space == LINK else key).encode(), None) for space, key in found
-        ]
+    return [(query, lambda row: EdgeRow(row[0], row[1].replace("/", "\0").encode(), None))]
 
 
-async def _organizations(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
-    query = select(Organization.id, Organization.currency, Organization.customer_key).where(
-        Organization.revision > since
-    )
-    async for found in _stream(connection, query):
-        yield [EdgeRow(ORGANIZATION, row[0].encode(), encode(snapshot.Organization(*row))) for row in found]
+def _small_spaces(since: int) -> list[_Reading]:
+    """Return for organizations, keys, hosts and salts the query and what makes an edge's row of one of its rows."""
+    return [
+        (
+            select(Organization.id, Organization.currency, Organization.customer_key).where(
+                Organization.revision > since
+            ),
+            lambda row: EdgeRow(ORGANIZATION, row[0].encode(), encode(snapshot.Organization(*row))),
+        ),
+        (
+            select(
+                Key.key_hash, Key.id, Key.organization_id, Key.kind, Key.allowed_origins, Key.revoked_at.is_not(None)
+            ).where(Key.revision > since),
+            lambda row: EdgeRow(KEY, bytes.fromhex(row[0]), encode(snapshot.Key(*row[1:]))),
+        ),
+        (
+            select(Host.hostname, Host.organization_id, Host.is_default).where(Host.revision > since),
+            lambda row: EdgeRow(HOST, row[0].encode(), encode(snapshot.Host(*row))),
+        ),
+        (
+            select(VisitorSalt.day, VisitorSalt.salt).where(VisitorSalt.revision > since),
+            lambda row: EdgeRow(SALT, row[0].encode(), row[1]),
+        ),
+    ]
 
 
-async def _keys(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
-    query = select(
-        Key.key_hash, Key.id, Key.organization_id, Key.kind, Key.allowed_origins, Key.revoked_at.is_not(None)
-    ).where(Key.revision > since)
-    async for found in _stream(connection, query):
-        yield [EdgeRow(KEY, bytes.fromhex(digest), encode(snapshot.Key(*fields))) for digest, *fields in found]
-
-
-async def _bare_organizations(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
+async def _bare_organizations(connection: AsyncConnection, since: int) -> AsyncGenerator[list[EdgeRow]]:
     """Yield each organization's id as a publishable key.
 
     It is accepted from wherever one of the organization's live publishable keys is, and not at all when it has none.
@@ -151,17 +167,18 @@ async def _bare_organizations(connection: AsyncConnection, since: int) -> AsyncI
     organization_id = ""
     lists: list[list[str]] = []
     rows: list[EdgeRow] = []
-    async for found in _stream(connection, query.order_by(Organization.id)):
-        for identifier, key_id, origins in found:
-            if identifier != organization_id and organization_id:
-                rows.append(_bare_organization(organization_id, lists))
-                lists = []
-            organization_id = identifier
-            if key_id is not None:
-                lists.append(origins)
-        if len(rows) >= CHUNK_ROWS:
-            yield rows[:CHUNK_ROWS]
-            rows = rows[CHUNK_ROWS:]
+    async with aclosing(_stream(connection, query.order_by(Organization.id))) as chunks:
+        async for found in chunks:
+            for identifier, key_id, origins in found:
+                if identifier != organization_id and organization_id:
+                    rows.append(_bare_organization(organization_id, lists))
+                    lists = []
+                organization_id = identifier
+                if key_id is not None:
+                    lists.append(origins)
+            if len(rows) >= CHUNK_ROWS:
+                yield rows[:CHUNK_ROWS]
+                rows = rows[CHUNK_ROWS:]
     if organization_id:
         rows.append(_bare_organization(organization_id, lists))
     for start in range(0, len(rows), CHUNK_ROWS):
@@ -174,19 +191,7 @@ def _bare_organization(organization_id: str, lists: list[list[str]]) -> EdgeRow:
     return EdgeRow(KEY, organization_id.encode(), encode(key))
 
 
-async def _hosts(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
-    query = select(Host.hostname, Host.organization_id, Host.is_default).where(Host.revision > since)
-    async for found in _stream(connection, query):
-        yield [EdgeRow(HOST, row[0].encode(), encode(snapshot.Host(*row))) for row in found]
-
-
-async def _salts(connection: AsyncConnection, since: int) -> AsyncIterator[list[EdgeRow]]:
-    query = select(VisitorSalt.day, VisitorSalt.salt).where(VisitorSalt.revision > since)
-    async for found in _stream(connection, query):
-        yield [EdgeRow(SALT, day.encode(), salt) for day, salt in found]
-
-
-async def _stream(connection: AsyncConnection, query: Select[*tuple[Any, ...]]) -> AsyncIterator[Sequence[Any]]:
+async def _stream(connection: AsyncConnection, query: Select[*tuple[Any, ...]]) -> AsyncGenerator[Sequence[Any]]:
     async with connection.stream(query.execution_options(yield_per=CHUNK_ROWS)) as result:
         async for rows in result.partitions():
             yield rows

@@ -1,87 +1,80 @@
-"""The load number: the order in which segments become readable, so that a cursor never skips one that came late.
+"""The load number: the order in which events become readable, so that a cursor never skips what came late.
 
-A loader reserves a number, inserts the segment into the event store, and finishes. Readers stop below the lowest number
-that is not finished.
+One load is under way at a time, whoever loads. A loader takes a number, inserts, and finishes it; readers go up to the
+last finished one. A loader that dies leaves its number unfinished: the next takes it for abandoned, at once when it is
+the only loader of its catalog, else when the lease has run out. What was inserted under an abandoned number is
+completed under a later one, before readers can see either.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
 
-from sqlalchemy import Row, case, func, insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from stackfluence.catalog.books import Load
 from stackfluence.catalog.connect import Catalog
 from stackfluence.clock import now_ms
-from stackfluence.errors import JournalDiverged
+
+LEASE_MS = 120_000  # a turn of 32 MB takes a second or two, on a slow disk ten
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """A segment's load number, and whether it was loaded already."""
+async def take_load(catalog: Catalog, holder: str, minimum: int, *, is_sole: bool) -> int | None:
+    """Return a load number never given before and at least `minimum`, or None while another loader is at work.
 
-    load_number: int
-    is_done: bool
-
-
-async def reserve_load(catalog: Catalog, node: str, first_seq: int, last_seq: int, seal_hash: str) -> Reservation:
-    """Return the load number of a node's segment, a fresh one the first time and the same ever after.
-
-    Numbers are counted, not drawn from a sequence: a sequence's numbers may commit out of order, and a reader that has
-    passed 7 would never see a 6 that commits later. Raises JournalDiverged when another segment claims some of the same
-    sequence numbers.
+    `holder` names the loader for as long as it runs; `is_sole` says that no other can be running.
     """
     async with catalog.transaction() as connection:
-        if not catalog.is_sqlite:  # there, BEGIN IMMEDIATE did it: reservations wait for each other, readers don't
+        if not catalog.is_sqlite:  # there, BEGIN IMMEDIATE did it: takers wait for each other, readers don't
             await connection.execute(text("LOCK TABLE loads IN SHARE ROW EXCLUSIVE MODE"))
-        before = await connection.execute(
-            select(Load.load_number, Load.first_seq, Load.last_seq, Load.seal_hash, Load.state)
-            .where(Load.node == node, Load.first_seq <= last_seq)
-            .order_by(Load.first_seq.desc())
-            .limit(1)
-        )
-        known = before.one_or_none()
-        if known is not None and known.last_seq >= first_seq:
-            return _same_segment(known, node, first_seq, last_seq, seal_hash)
-        number = 1 + (await connection.execute(select(func.coalesce(func.max(Load.load_number), 0)))).scalar_one()
-        await connection.execute(
-            insert(Load).values(
-                load_number=number,
-                node=node,
-                first_seq=first_seq,
-                last_seq=last_seq,
-                seal_hash=seal_hash,
-                state="reserved",
-                reserved_at=now_ms(),
+        now = now_ms()
+        if not is_sole:
+            others = select(Load.load_number).where(
+                Load.state == "taken", Load.holder != holder, Load.taken_at > now - LEASE_MS
             )
-        )
-    return Reservation(number, is_done=False)
+            if (await connection.execute(others.limit(1))).first() is not None:
+                return None
+        await connection.execute(update(Load).where(Load.state == "taken").values(state="abandoned"))
+        highest = (await connection.execute(select(func.coalesce(func.max(Load.load_number), 0)))).scalar_one()
+        number = max(minimum, highest + 1)
+        values = {"load_number": number, "holder": holder, "state": "taken", "taken_at": now}
+        await connection.execute(insert(Load).values(**values))
+    return number
 
 
 async def finish_load(catalog: Catalog, load_number: int) -> None:
     """Mark a load as complete in the event store; again is harmless."""
     async with catalog.transaction() as connection:
         await connection.execute(
-            update(Load)
-            .where(Load.load_number == load_number, Load.state == "reserved")
-            .values(state="done", done_at=now_ms())
+            update(Load).where(Load.load_number == load_number).values(state="done", finished_at=now_ms())
         )
 
 
-async def lowest_unfinished_load(catalog: Catalog) -> int:
-    """Return the number below which every load is complete: the lowest reserved one, or the next to be given."""
-    unfinished = func.min(case((Load.state == "reserved", Load.load_number)))
+async def load_horizon(catalog: Catalog) -> int:
+    """Return the last finished load number, up to which events may be read; 0 before the first."""
     async with catalog.snapshot() as connection:
-        found = await connection.execute(select(func.coalesce(unfinished, func.max(Load.load_number) + 1, 1)))
-        return int(found.scalar_one())
+        last = select(func.coalesce(func.max(Load.load_number), 0)).where(Load.state == "done")
+        return int((await connection.execute(last)).scalar_one())
 
 
-def _same_segment(
-    known: Row[int, int, int, str, str], node: str, first_seq: int, last_seq: int, seal_hash: str
-) -> Reservation:
-    if (known.first_seq, known.last_seq, known.seal_hash) != (first_seq, last_seq, seal_hash):
-        raise JournalDiverged(
-            f"Node {node}: {first_seq}-{last_seq} ({seal_hash}) overlaps {known.first_seq}-{known.last_seq} "
-            f"({known.seal_hash}), load {known.load_number}."
-        )
-    return Reservation(known.load_number, is_done=known.state == "done")
+class CatalogNumbers:
+    """The load numbers as a loader's thread asks for them; the catalog's loop does the work."""
+
+    def __init__(self, catalog: Catalog, loop: asyncio.AbstractEventLoop, holder: str, *, is_sole: bool) -> None:
+        self._catalog = catalog
+        self._loop = loop
+        self._holder = holder
+        self._is_sole = is_sole
+
+    def take(self, minimum: int) -> int | None:
+        """Return a number never given before, at least `minimum`; None while another loader loads."""
+        taking = take_load(self._catalog, self._holder, minimum, is_sole=self._is_sole)
+        return asyncio.run_coroutine_threadsafe(taking, self._loop).result()
+
+    def finish(self, number: int) -> None:
+        """All rows of the load are in the store."""
+        asyncio.run_coroutine_threadsafe(finish_load(self._catalog, number), self._loop).result()
+
+    def horizon(self) -> int:
+        """Return the last finished number, up to which readers may read."""
+        return asyncio.run_coroutine_threadsafe(load_horizon(self._catalog), self._loop).result()

@@ -160,6 +160,7 @@ class Connection(asyncio.Protocol):
         self.server.connections.add(self)
         if len(self.server.connections) > MAX_CONNECTIONS:
             self.end(503, "unavailable", "Too many connections.")
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.connections.discard(self)

@@ -43,7 +43,7 @@ class HeaderSet:
     """One client's headers for a visit, `{names}` still to be filled in.
 
     `apps` are the platforms it comes from, none meaning any; `engine` whose report headers it sends later; `choices`
-    what some names may be filled with, one value a visitor.
+    what some names may be filled with, one value a visitor; `weight` how common it is among its kind.
     """
 
     name: str
@@ -54,6 +54,7 @@ class HeaderSet:
     method: str = "GET"
     apps: tuple[str, ...] = ()
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    weight: int = 10
 
     def chosen(self, rng: Random) -> Headers:
         """Return the headers with a choice made of each name that has several."""
@@ -61,7 +62,7 @@ class HeaderSet:
 
 
 class HeaderSets:
-    """All header sets; `corpus` is a directory with `headers.jsonl.gz`, whose sets then share in the traffic."""
+    """All header sets; `corpus` is a `headers.jsonl.gz` or its directory, whose sets then share in the traffic."""
 
     def __init__(self, corpus: Path | None = None) -> None:
         document = json.loads(_FILE.read_bytes())
@@ -80,8 +81,8 @@ class HeaderSets:
             return rng.choice(corpus)
         fitting = [known for known in self.visits.values() if known.kind in kinds]
         if app:
-            fitting = [known for known in fitting if app in known.apps] or [k for k in fitting if not k.apps] or fitting
-        return rng.choice(fitting)
+            fitting = [known for known in fitting if not known.apps or app in known.apps] or fitting
+        return rng.choices(fitting, [known.weight for known in fitting])[0]
 
     def report(self, engine: str, form: str, seen: Headers, names: Mapping[str, str]) -> Headers:
         """Return the headers of a `form` (preflight, fetch, beacon, server) as an engine sends them.
@@ -119,7 +120,7 @@ class _CorpusRow(msgspec.Struct):
     partial: bool = False
 
 
-def read_corpus(directory: Path) -> dict[Kind, list[HeaderSet]]:
+def read_corpus(path: Path) -> dict[Kind, list[HeaderSet]]:
     """Return a corpus' complete header sets by kind: those labelled human are people, those labelled bot scripts.
 
     Each line of `headers.jsonl.gz` is {"label", "kind", "http", "headers": [[name, value], …]}, without Host, which is
@@ -128,10 +129,10 @@ def read_corpus(directory: Path) -> dict[Kind, list[HeaderSet]]:
     found: dict[Kind, list[HeaderSet]] = {Kind.person: [], Kind.script: []}
     decode = msgspec.json.Decoder(_CorpusRow).decode
     try:
-        with gzip.open(directory / CORPUS_FILE, "rb") as lines:
+        with gzip.open(path / CORPUS_FILE if path.is_dir() else path, "rb") as lines:
             rows = [decode(line) for line in lines]
     except (OSError, msgspec.MsgspecError) as error:
-        raise SettingsError(f"The corpus in {directory} can't be read: {error}.") from None
+        raise SettingsError(f"The corpus {path} can't be read: {error}.") from None
     for number, row in enumerate(rows, 1):
         if row.partial or row.http == "1.0" or not all(_is_sendable(*pair) for pair in row.headers):
             continue

@@ -11,7 +11,7 @@ from stackfluence.demo import buying
 from stackfluence.demo.contents import CREATORS, SampleLink
 from stackfluence.demo.header_sets import Kind
 from stackfluence.demo.visitor import Landing, Visitor
-from stackfluence.vocabulary import Consent, EventType, QuarantineReason
+from stackfluence.vocabulary import EventType, QuarantineReason
 
 IN_APP_SHARE = 0.75  # of people coming from a platform that has an app
 ODDLY_TYPED_SHARE = 0.05  # of links: capitals, a full stop copied along, a former handle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -62,8 +63,8 @@ async def drive(
             number += 1
             task = loop.create_task(_visit(traffic, number, room))
             begun.add(task)
-            task.add_done_callback(begun.discard)
-        await asyncio.gather(*begun)
+            task.add_done_callback(partial(_end, traffic, begun))
+        await asyncio.gather(*begun, return_exceptions=True)
     finally:
         for task in list(begun):
             task.cancel()
@@ -82,6 +83,12 @@ async def _visit(traffic: Traffic, number: int, room: asyncio.Semaphore) -> None
     finally:
         room.release()
         await visitor.close()
+
+
+def _end(traffic: Traffic, begun: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+    begun.discard(task)
+    if not task.cancelled() and (error := task.exception()):
+        traffic.sent.surprise(f"a visit ended with {error!r}")
 
 
 def _gaps(traffic: Traffic, visits_per_second: float, visits: int | None) -> Iterator[float]:

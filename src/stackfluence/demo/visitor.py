@@ -16,7 +16,7 @@ from stackfluence.click.destination import PARAMETER
 from stackfluence.demo.header_sets import HeaderSet, HeaderSets, fill
 from stackfluence.demo.sample import Sample
 from stackfluence.demo.sent import Sent
-from stackfluence.demo.wire import Address, Answer, Connection, Headers, Unanswered
+from stackfluence.demo.wire import Address, Answer, Connection, Headers, NotSent, Unanswered
 from stackfluence.vocabulary import EventType, IntakeStatus, RedirectOutcome
 
 RESENDS = 20  # of an event with an idempotency key that got no answer, a second apart: an edge restarts in less
@@ -76,7 +76,7 @@ class Visitor:
         self._sent_keys: set[str] = set()
 
     def companion(self, name: str) -> Visitor:
-        """Return another visitor that belongs to this visit: a second server of a preview fetcher, the shop's server."""
+        """Return another visitor of this visit: a further server of a preview fetcher, the shop's server."""
         return Visitor(self.traffic, f"{self.name}.{name}")
 
     async def close(self) -> None:
@@ -102,22 +102,13 @@ class Visitor:
         sent = self.traffic.sent
         try:
             answer = await self._request(headers.method, target, self.seen)
-        except Unanswered:
-            if headers.method == "GET" and not is_closed:
+        except Unanswered as error:
+            if headers.method == "GET" and not is_closed and not isinstance(error, NotSent):
                 sent.unanswered[EventType.click] += 1
             return None
         location = answer.get("location")
-        outcome = _OUTCOMES.get(answer.status)
         signed = parse_qs(urlsplit(location).query).get(_CLICK_ID, [""])[-1]
-        if answer.status == 302:
-            raw = click_id.decode(signed)
-            if raw is not None:
-                is_unrecorded = click_id.read(raw).is_unrecorded
-                outcome = RedirectOutcome.unrecorded if is_unrecorded else RedirectOutcome.recorded
-            elif headers.method == "HEAD" and not is_closed:
-                outcome = RedirectOutcome.head
-            else:
-                outcome = RedirectOutcome.fallback
+        outcome = _outcome(answer.status, signed, is_head=headers.method == "HEAD" and not is_closed)
         if outcome is None:
             sent.surprise(f"{headers.method} {target}: {answer.status}")
             return None
@@ -172,19 +163,23 @@ class Visitor:
         """Send a request with events and count what became of each; sent again while it gets no answer, if it may."""
         is_repeatable = all(document.get("idempotency_key") for document in documents)
         sent = self.traffic.sent
+        has_arrived = False
         for attempt in range(RESENDS + 1 if is_repeatable else 1):
             if attempt:
                 sent.resent += 1
                 await asyncio.sleep(RESEND_SECONDS * min(self.traffic.pace, 1))
             try:
                 answer = await self._request("POST", f"/v1/events/{path}", headers, body)
-            except Unanswered:
+            except Unanswered as error:
+                has_arrived = has_arrived or not isinstance(error, NotSent)
                 continue
             if answer.status == 503:
+                has_arrived = True  # the line may still reach the disk, late
                 continue
             self._count(event_types, documents, answer, expected)
             return
-        sent.unanswered.update(event_type.value for event_type in event_types)
+        if has_arrived:
+            sent.unanswered.update(event_type.value for event_type in event_types)
 
     def _count(
         self, event_types: list[EventType], documents: list[dict[str, Any]], answer: Answer, expected: str
@@ -234,6 +229,16 @@ class Visitor:
         if self.traffic.is_proxied:
             headers = [*headers, ("X-Forwarded-For", self._forwarded), ("X-Forwarded-Proto", "https")]
         return await self._connection.request(method, target, headers, body)
+
+
+def _outcome(status: int, signed_click_id: str, *, is_head: bool) -> RedirectOutcome | None:
+    """Return what an answer to a request for a link means, None for an answer that no link gives."""
+    if status != 302:
+        return _OUTCOMES.get(status)
+    raw = click_id.decode(signed_click_id)
+    if raw is not None:
+        return RedirectOutcome.unrecorded if click_id.read(raw).is_unrecorded else RedirectOutcome.recorded
+    return RedirectOutcome.head if is_head else RedirectOutcome.fallback
 
 
 def _loopback_address(rng: Random) -> str:

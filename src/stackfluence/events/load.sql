@@ -123,7 +123,8 @@ select
     minIf(event.seq, is_good) as first_seq,
     maxIf(event.seq, is_good) as last_seq,
     toUnixTimestamp64Milli(minIf(event.received_at, is_good)) as first_received_ms,
-    countIf(is_good and event.quarantine_reason != '') as quarantined
+    countIf(is_good and event.quarantine_reason != '') as quarantined,
+    countIf(is_good and event.event_type not in ('click', 'session', 'pageview', 'identify')) as orders
 from staged
 group by file
 order by file;
@@ -158,7 +159,7 @@ hashes as (
 select
     organization_id,
     length(level) as leaves,
-    arrayStringConcat(arrayFold(
+    hex(arrayStringConcat(arrayFold(
         (below, _) -> arrayMap(
             (own, sibling) -> if(sibling = toFixedString('', 32), own, SHA256(concat('\1', own, sibling))),
             arrayFilter((_, place) -> place % 2 = 1, below, arrayEnumerate(below)),
@@ -170,7 +171,7 @@ select
         ),
         range(6),
         level
-    )) as roots
+    ))) as roots
 from hashes
 order by organization_id;
 
@@ -207,6 +208,16 @@ limit 5;
 select count() as absent
 from staged
 where is_good and event.seq not in (select seq from present);
+
+-- name: count_erasures
+-- Whether anything was erased after the first line of the turn was received; mostly not, and find_erased is spared.
+select count() as erasures
+from erasures
+where erased_at >= fromUnixTimestamp64Milli({first_received_ms:Int64}, 'UTC');
+
+-- name: forget_erased
+-- Nothing of this turn is erased.
+create or replace temporary table erased (seq UInt64) engine = Memory;
 
 -- name: find_erased
 -- Lines whose personal halves were erased, or belong to whom an erasure was asked for after they were received.
@@ -529,10 +540,12 @@ select
     ) as quarantined;
 
 -- name: staged_line
--- Organization and leaf hash of one staged line.
+-- What is kept of a staged line that the store refuses.
 select
     event.organization_id as organization_id,
-    hex(leaf_hash) as leaf_hash
+    lower(hex(leaf_hash)) as leaf_hash,
+    lower(hex(SHA256(concat(leaf, '\t', personal)))) as bytes_hash,
+    size
 from staged
 where is_good and event.seq = {seq:UInt64};
 

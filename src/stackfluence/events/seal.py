@@ -195,7 +195,10 @@ def check_view(view: Mapping[str, Any]) -> bool:
     if hash_public(view["seal"]) != view["seal_hash"]:
         return False
     own = view["own"]
-    return own is None or entry(own["organization_id"], Opening(own["leaves"], own["root"])).hex() in view["seal"]["entries"]
+    return (
+        own is None
+        or entry(own["organization_id"], Opening(own["leaves"], own["root"])).hex() in view["seal"]["entries"]
+    )
 
 
 def broken_link(seals: Sequence[Seal], previous: str = "") -> int | None:

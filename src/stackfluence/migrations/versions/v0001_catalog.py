@@ -269,17 +269,12 @@ def _bookkeeping() -> None:
     op.create_table(
         "loads",
         sa.Column("load_number", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("node", sa.Text(), nullable=False),
-        sa.Column("first_seq", sa.BigInteger(), nullable=False),
-        sa.Column("last_seq", sa.BigInteger(), nullable=False),
-        sa.Column("seal_hash", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("reserved_at", sa.BigInteger(), nullable=False),
-        sa.Column("done_at", sa.BigInteger(), nullable=True),
-        sa.CheckConstraint("state in ('reserved', 'done')", name=op.f("ck_loads_state")),
-        sa.CheckConstraint("last_seq >= first_seq", name=op.f("ck_loads_range")),
+        sa.Column("taken_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("state in ('taken', 'done', 'abandoned')", name=op.f("ck_loads_state")),
         sa.PrimaryKeyConstraint("load_number", name="pk_loads"),
-        sa.UniqueConstraint("node", "first_seq", name="uq_loads_node_first_seq"),
     )
     op.create_index("ix_loads_state_load_number", "loads", ["state", "load_number"])
     op.create_table(

@@ -1,0 +1,154 @@
+"""Erasing a person: the personal halves of their events go, from the store and from the journal's files; leaves stay.
+
+A leaf holds a salted commitment to what is erased, so every seal, proof and count stays valid. The erasure itself is
+kept for ever and holds for what was received until then: lines not loaded yet, archives put back, exports replayed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from os import close
+from pathlib import Path
+
+from stackfluence.clock import now_ms
+from stackfluence.errors import JournalLocked
+from stackfluence.events.event import read_leaf
+from stackfluence.events.journal import lock
+from stackfluence.events.segments import blank_personal
+from stackfluence.events.statements import read_statements
+from stackfluence.events.store import Session, Store
+
+SQL = read_statements(Path(__file__).with_name("erase.sql"))
+LOCK_SECONDS = 60.0  # a loader's turn takes less
+CHUNK = 1000  # event ids in one statement
+
+
+class PersonKind(StrEnum):
+    """What a person is known by."""
+
+    customer_hash = "customer_hash"
+    click_id = "click_id"
+    session_id = "session_id"
+    visitor_hash = "visitor_hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What was erased: events of the person, rows removed from the store, lines blanked on the disk."""
+
+    events: int
+    rows: int
+    lines: int
+    erased_ms: int
+
+
+def erase_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, value: str) -> Erasure:
+    """Erase one person of one organization; again is harmless.
+
+    Raises JournalLocked when a loader doesn't end its turn within a minute, StoreError, OSError; it is to be repeated
+    then, since the erasure is noted first and what is received until then stays erased.
+    """
+    erased_ms = now_ms()
+    with store.session() as session:
+        # noted before the locks are taken: a turn that begins after this finds it, one before is over when we have them
+        session.run(
+            SQL["add_erasure"], organization_id=organization_id, kind=kind.value, value=value, erased_ms=erased_ms
+        )
+        with _loaders_at_rest(journals):
+            rows = session.rows(
+                SQL["find_events_of_person"], organization_id=organization_id, kind=kind.value, value=value
+            )
+            event_ids = {row["event_id"] for row in rows}
+            waiting = _events_on_disk(journals, organization_id, kind, value)
+            event_ids |= waiting
+            removed = _forget_events(session, organization_id, sorted(event_ids), erased_ms)
+            lines = _blank_files(journals, organization_id, event_ids, value)
+    return Erasure(events=len(event_ids), rows=removed, lines=lines, erased_ms=erased_ms)
+
+
+def _forget_events(session: Session, organization_id: str, event_ids: list[str], erased_ms: int) -> int:
+    removed = 0
+    for start in range(0, len(event_ids), CHUNK):
+        some = event_ids[start : start + CHUNK]
+        session.run(SQL["add_erased_events"], organization_id=organization_id, event_ids=some, erased_ms=erased_ms)
+        rows = session.row(SQL["count_personal"], organization_id=organization_id, event_ids=some)["personal"]
+        if rows:
+            session.run(SQL["delete_personal"], organization_id=organization_id, event_ids=some)
+        removed += rows
+    return removed
+
+
+@contextmanager
+def _loaders_at_rest(journals: Path) -> Iterator[None]:
+    """Hold every journal's loader lock."""
+    held: list[int] = []
+    patience = time.monotonic() + LOCK_SECONDS
+    try:
+        for directory in sorted(path for path in journals.glob("*") if path.is_dir()):
+            while True:
+                try:
+                    held.append(lock(directory / "loader.lock", create=True))
+                    break
+                except JournalLocked:
+                    if time.monotonic() > patience:
+                        raise
+                    time.sleep(0.02)
+        yield
+    finally:
+        for descriptor in held:
+            close(descriptor)
+
+
+def _files(journals: Path) -> list[Path]:
+    """Return the finished files; what an edge is still writing is caught by the loader."""
+    return sorted([*journals.glob("*/n_*/*.segment"), *journals.glob("*/n_*/archive/*.lines")])
+
+
+def _events_on_disk(journals: Path, organization_id: str, kind: PersonKind, value: str) -> set[str]:
+    """Return the ids of the person's events in segments that are not loaded yet, and in archives."""
+    found: set[str] = set()
+    belongs = _belongs(organization_id, kind, value)
+    for path in _files(journals):
+        if value.encode() in path.read_bytes():
+            for line in path.read_bytes().split(b"\n"):
+                columns = line.split(b"\t")
+                if len(columns) == 4 and belongs(columns[1], columns[2]):
+                    found.add(str(read_leaf(columns[1])["event_id"]))
+    return found
+
+
+def _belongs(organization_id: str, kind: PersonKind, value: str) -> Callable[[bytes, bytes], bool]:
+    needle, owner = value.encode(), organization_id.encode()
+
+    def belongs(leaf: bytes, kept: bytes) -> bool:
+        if kind is PersonKind.customer_hash:
+            return needle in kept and owner in leaf[:80] and read_leaf(kept).get("customer_hash") == value
+        if needle not in leaf or owner not in leaf[:80]:
+            return False
+        fields = read_leaf(leaf)
+        names = ("visitor_hash", "visitor_hash_before") if kind is PersonKind.visitor_hash else (kind.value,)
+        return fields["organization_id"] == organization_id and any(fields.get(name) == value for name in names)
+
+    return belongs
+
+
+def _blank_files(journals: Path, organization_id: str, event_ids: set[str], value: str) -> int:
+    ids = {event_id.encode() for event_id in event_ids}
+    owner = organization_id.encode()
+
+    def is_erased(leaf: bytes, _kept: bytes) -> bool:
+        at = leaf.find(b'"event_id":"') + 12  # a cheap look before the exact one
+        if leaf[at : at + 36] not in ids or owner not in leaf[:80]:
+            return False
+        return bool(read_leaf(leaf)["organization_id"] == organization_id)
+
+    blanked = sum(blank_personal(path, is_erased) for path in _files(journals)) if ids else 0
+    for path in journals.glob("*/n_*/*.torn"):
+        content = path.read_bytes()
+        if value.encode() in content or any(event_id in content for event_id in ids):
+            path.unlink()  # never answered, never loaded: nobody needs it
+    return blanked
