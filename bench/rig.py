@@ -61,7 +61,8 @@ def nginx() -> Iterator[str]:
             f"daemon off; master_process off; pid {folder}/pid; error_log /dev/null;"
             "events { worker_connections 4096; }"
             "http { access_log off; keepalive_requests 100000000;"
-            f" server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 302 https://brand.example/; }} }} }}"
+            f" server {{ listen 127.0.0.1:{port} backlog=4096;"
+            " location / { return 302 https://brand.example/; } } }"
         )
         process = subprocess.Popen(["taskset", "-c", SERVER_CORE, "nginx", "-c", configuration, "-p", folder])
         try:

@@ -100,16 +100,17 @@ async def _take_over(catalog: Catalog, edge: Edge, copy: Copy) -> None:
     links.begin()
     rows: list[EdgeRow] = []
     revision: int | None = None
-    async with contextlib.aclosing(changes_since(catalog, links.revision)) as answer:
+    lineage = ""
+    async with contextlib.aclosing(changes_since(catalog, links.revision, links.lineage)) as answer:
         async for chunk in answer:
             links.apply(chunk)
             rows += chunk.rows
-            revision = chunk.revision
+            revision, lineage = chunk.revision, chunk.lineage
             if len(rows) >= COPY_ROWS:
                 await asyncio.to_thread(copy.write, rows, None)
                 rows = []
     if revision is None:
         return
-    rows += links.finish(revision)
+    rows += links.finish(revision, lineage)
     edge.forget_absent()
-    await asyncio.to_thread(copy.write, rows, revision)
+    await asyncio.to_thread(copy.write, rows, revision, lineage)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-SNAPSHOT_VERSION = 1  # of the records below; an edge forgets a stored snapshot that has another
+SNAPSHOT_VERSION = 2  # of the records below; an edge forgets a stored snapshot that has another
 
 LINK, KEY, ORGANIZATION, HOST, SALT = "link", "key", "organization", "host", "salt"
 SPACES = (LINK, KEY, ORGANIZATION, HOST, SALT)
@@ -89,12 +89,14 @@ class EdgeChunk(NamedTuple):
     """Up to 1,000 changes, to be applied in order.
 
     `revision` is the one reached when the last chunk of the same answer has been applied. `is_reset` on the first
-    chunk says that the answer is everything there is: whatever it doesn't name must be forgotten.
+    chunk says that the answer is everything there is: whatever it doesn't name must be forgotten. `lineage` is the
+    token of that revision, to be named with it at the next question.
     """
 
     revision: int
     is_reset: bool
     rows: list[EdgeRow]
+    lineage: str = ""
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -257,3 +257,19 @@ async def test_a_small_change_is_found_without_reading_every_link(sqlite_url: st
             steps = [str(row.detail) for row in plan]
             assert not [step for step in steps if step.startswith("SCAN")], steps
     await catalog.close()
+
+
+async def test_a_catalog_with_another_history_is_told_whole(catalog: Catalog) -> None:
+    async with catalog.writing("test") as change:
+        await change.add_organization("Brand", "EUR", "Europe/Berlin")
+    seen = [chunk async for chunk in changes_since(catalog, 0)][-1]
+    assert [chunk async for chunk in changes_since(catalog, seen.revision, seen.lineage)] == []
+    restored = [chunk async for chunk in changes_since(catalog, seen.revision, "another")]
+    assert restored[0].is_reset
+    async with catalog.writing("test") as change:
+        await change.add_organization("Other", "EUR", "Europe/Berlin")
+    grown = [chunk async for chunk in changes_since(catalog, seen.revision, "another")]
+    assert grown[0].is_reset
+    assert grown[-1].lineage not in ("", seen.lineage)
+    chunks = [chunk async for chunk in changes_since(catalog, seen.revision, seen.lineage)]
+    assert not chunks[0].is_reset

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -12,37 +14,56 @@ from tests.demo.recording import Recorded, record, response
 from tests.demo.samples import SAMPLE
 from tests.demo.test_traffic import respond
 
-EARLIER = {"click": 1_000, "session": 200}  # of a demo before
+EARLIER = Counter({"click": 1_000, "session": 200, "conversion USD cents": 99})  # of a demo before
+PLURALS = {"click": "clicks", "session": "sessions", "pageview": "pageviews", "conversion": "conversions",
+           "refund": "refunds", "identify": "identifies"}  # fmt: skip
+
+
+def summary_of(counts: Counter[str]) -> bytes:
+    """Return a summary as the API gives it."""
+    money = {
+        name: {key.split()[1]: cents for key, cents in counts.items() if key.startswith(f"{kind} ")}
+        for kind, name in (("conversion", "revenue_cents"), ("refund", "refunded_cents"))
+    }
+    total = {plural: counts[name] for name, plural in PLURALS.items()} | money
+    return json.dumps({"total": total, "quarantined": counts["quarantined"]}).encode()
 
 
 class Store:
-    """Counts what is posted and clicked, as the loader would, and tells it; `lost` clicks never arrive."""
+    """Counts what is clicked and posted, each event once, and tells it; `lost` clicks never arrive."""
 
     def __init__(self, lost: int = 0) -> None:
-        self.counts = dict(EARLIER) | {"click": EARLIER["click"] - lost}
-        self.keys: set[str] = set()
+        self.counts = EARLIER + Counter()
+        self.counts["click"] -= lost
+        self.seen: set[str] = set()
         self.asked = 0
 
     def __call__(self, request: Recorded) -> bytes:
         if request.target.startswith(stored.SUMMARY):
             self.asked += 1
             assert request.get("authorization") == f"Bearer {SAMPLE.secret_key}"
-            counts = EARLIER if self.asked <= 2 else self.counts
-            return response("200 OK", json.dumps({"events": counts}).encode())
+            return response("200 OK", summary_of(EARLIER if self.asked <= 2 else self.counts))
         if request.method == "GET":
-            self._count("click")
+            self.counts["click"] += 1
         elif request.method == "POST":
             name = request.target.rpartition("/")[2]
-            document = json.loads(request.body)
+            try:
+                document = json.loads(request.body)
+            except json.JSONDecodeError:
+                return response("400 Bad Request")
             for event in document["events"] if name == "batch" else [document]:
-                key = f"{event.get('type', name)} {event.get('idempotency_key', len(self.keys))}"
-                if key not in self.keys:
-                    self._count(event.get("type", name))
-                self.keys.add(key)
+                self._take(event.get("type", name), event)
         return respond(request)
 
-    def _count(self, kind: str) -> None:
-        self.counts[kind] = self.counts.get(kind, 0) + 1
+    def _take(self, event_type: str, event: dict[str, Any]) -> None:
+        key = f"{event_type} {event.get('idempotency_key', len(self.seen))}"
+        if key in self.seen:
+            return
+        self.seen.add(key)
+        self.counts[event_type] += 1
+        for field in ("revenue_cents", "refund_amount_cents"):
+            if isinstance(event.get(field), int):
+                self.counts[f"{event_type} {event.get('currency', 'USD')} cents"] += event[field]
 
 
 async def shown(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], list[str]]:
@@ -69,7 +90,7 @@ async def test_it_says_so_when_everything_is_stored(monkeypatch: pytest.MonkeyPa
 
 
 async def test_it_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking, written = await shown(Store(lost=3), monkeypatch)
+    lacking, written = await shown(Store(lost=500), monkeypatch)
     assert len(lacking) == 1
     assert lacking[0].startswith("click: ")
     assert written[1].endswith("… loading")

@@ -13,7 +13,7 @@ import pytest
 from stackfluence import clock
 from stackfluence.demo import Sent, compare, drive, prepare
 from stackfluence.demo.header_sets import HeaderSets
-from stackfluence.demo.sent import QUARANTINED
+from stackfluence.demo.sent import QUARANTINED, refunded_of, revenue_of
 from stackfluence.demo.visitor import Traffic, Visitor
 from stackfluence.demo.wire import Address
 from stackfluence.vocabulary import EventType, RedirectOutcome
@@ -26,8 +26,13 @@ PACE = 0.001
 
 def stored_of(events: list[Event]) -> dict[str, int]:
     """Return what a store would have of the journal's lines: each event once, quarantined ones apart."""
-    seen = {(QUARANTINED if e.leaf.quarantine_reason else e.leaf.event_type, e.leaf.event_id) for e in events}
-    return dict(Counter(kind for kind, _ in seen))
+    leaves = {event.leaf.event_id: event.leaf for event in events}
+    counts = Counter(QUARANTINED if leaf.quarantine_reason else leaf.event_type for leaf in leaves.values())
+    for leaf in leaves.values():
+        for name, cents in ((revenue_of, leaf.revenue_cents), (refunded_of, leaf.refund_amount_cents)):
+            if cents:
+                counts[name(leaf.currency)] += cents
+    return dict(counts)
 
 
 async def test_everything_sent_is_in_the_journal_and_counted_as_it_was_answered(tmp_path: Path) -> None:
@@ -66,8 +71,8 @@ async def test_visitors_report_with_the_click_they_came_by(tmp_path: Path) -> No
     assert tiers["session", "browser"] == len(sessions)
     assert tiers["conversion", "server"] > 0
     assert tiers["conversion", "browser"] > 0
-    agents = {event.expiring.user_agent for event in events if event.expiring and event.expiring.user_agent}
-    assert len(agents) > 30
+    browsers = {event.expiring.user_agent for event in events if event.expiring and event.expiring.user_agent}
+    assert len(browsers) > 30
     assert len({event.leaf.visitor_hash for event in events}) > 100
 
 

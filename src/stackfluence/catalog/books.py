@@ -99,6 +99,15 @@ class AuditEntry(Base):
     after: Mapped[dict[str, Any] | None]
 
 
+class CatalogLineage(Base):
+    """A random token for every writing transaction: an edge that saw another one at a revision saw another history."""
+
+    __tablename__ = "catalog_lineage"
+
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    token: Mapped[str]
+
+
 class CatalogRevision(Base):
     """One row: the number of the last writing transaction. Its row lock makes commit order revision order."""
 

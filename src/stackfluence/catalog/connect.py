@@ -8,16 +8,17 @@ snapshot (repeatable read), writers queue at the row of `catalog_revision`.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, event, select, update
+from sqlalchemy import Connection, event, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from stackfluence.catalog.books import CatalogRevision
+from stackfluence.catalog.books import CatalogLineage, CatalogRevision
 from stackfluence.catalog.changes import Change
 from stackfluence.catalog.recording import RecordingSession, Transaction
 from stackfluence.clock import now_ms
@@ -84,6 +85,8 @@ class Catalog:
                 )
                 if revision is None:
                     raise RuntimeError("catalog_revision has lost its row")
+                token = secrets.token_hex(8)
+                await session.execute(insert(CatalogLineage).values(revision=revision, token=token))
                 session.info["transaction"] = Transaction(actor, at_ms, revision)
                 yield Change(session, actor, at_ms, revision)
         except IntegrityError as error:

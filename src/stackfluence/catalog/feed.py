@@ -14,7 +14,7 @@ from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stackfluence import snapshot
-from stackfluence.catalog.books import CatalogRevision, EdgeRemoval, LinkPath, VisitorSalt
+from stackfluence.catalog.books import CatalogLineage, CatalogRevision, EdgeRemoval, LinkPath, VisitorSalt
 from stackfluence.catalog.connect import Catalog
 from stackfluence.catalog.tables import Campaign, Creator, Host, Key, Link, Organization, Post
 from stackfluence.names import link_key
@@ -46,24 +46,27 @@ _LINK_FIELDS = (  # in the order of snapshot.Link: its MessagePack is that of th
 )
 
 
-async def changes_since(catalog: Catalog, revision: int) -> AsyncGenerator[EdgeChunk]:
+async def changes_since(catalog: Catalog, revision: int, lineage: str | None = None) -> AsyncGenerator[EdgeChunk]:
     """Yield what changed after `revision`, nothing when nothing did.
 
-    Revision 0, or one this catalog hasn't reached (it was restored from a backup), yields everything, its first chunk
-    marked `is_reset`. The last chunk is empty: it only tells the revision that was reached. Whoever stops before it
-    wraps this in `contextlib.aclosing`, or the connection stays open until the garbage collector comes by.
+    `lineage` is the token that came with that revision. Revision 0, one this catalog hasn't reached, or one it reached
+    with another token (it was restored from a backup) yields everything, its first chunk marked `is_reset`. The last
+    chunk is empty: it only tells the revision that was reached. Whoever stops before it wraps this in
+    `contextlib.aclosing`, or the connection stays open until the garbage collector comes by.
     """
     async with catalog.snapshot() as connection:
         reached = (await connection.execute(select(CatalogRevision.revision))).scalar_one()
-        if reached == revision:
+        is_known = lineage is None or lineage == await _token_of(connection, revision)
+        if reached == revision and is_known:
             return
-        is_reset = not 0 < revision < reached
+        is_reset = not (0 < revision <= reached and is_known)
+        token = await _token_of(connection, reached)
         since = 0 if is_reset else revision
         async with aclosing(_all_rows(connection, since)) as answer:
             async for rows in answer:
-                yield EdgeChunk(reached, is_reset, rows)
+                yield EdgeChunk(reached, is_reset, rows, token)
                 is_reset = False
-        yield EdgeChunk(reached, is_reset, [])
+        yield EdgeChunk(reached, is_reset, [], token)
 
 
 async def find_link(catalog: Catalog, host: str, creator: str, campaign: str, asset: str = "") -> bytes | None:
@@ -75,6 +78,11 @@ async def find_link(catalog: Catalog, host: str, creator: str, campaign: str, as
     async with catalog.snapshot() as connection:
         row = (await connection.execute(_links(_LINK_FIELDS).where(at_path))).one_or_none()
     return None if row is None else encode(snapshot.Link(*row))
+
+
+async def _token_of(connection: AsyncConnection, revision: int) -> str:
+    wanted = select(CatalogLineage.token).where(CatalogLineage.revision == revision)
+    return (await connection.execute(wanted)).scalar_one_or_none() or ""
 
 
 async def _all_rows(connection: AsyncConnection, since: int) -> AsyncGenerator[list[EdgeRow]]:

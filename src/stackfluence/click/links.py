@@ -35,6 +35,7 @@ class Snapshot:
 
     def __init__(self, click_ids: ClickIdKeys) -> None:
         self.revision = 0
+        self.lineage = ""  # the catalog's token of that revision
         self.taken_over = 0  # chunks of changes so far
         self.click_ids = click_ids
         self.links: dict[bytes, bytes] = {}
@@ -94,7 +95,7 @@ class Snapshot:
                 self._unnamed[row.space].discard(row.key)
             self.apply_one(row)
 
-    def finish(self, revision: int) -> list[EdgeRow]:
+    def finish(self, revision: int, lineage: str = "") -> list[EdgeRow]:
         """End an answer, the snapshot now being at `revision`; returns what a full answer no longer named."""
         gone = [EdgeRow(space, key, None) for space, keys in (self._unnamed or {}).items() for key in keys]
         for row in gone:
@@ -102,6 +103,7 @@ class Snapshot:
         self._unnamed = None
         self.taken_over += 1
         self.revision = revision
+        self.lineage = lineage
         return gone
 
     def key_of(self, host: bytes, path: bytes) -> bytes | None:
@@ -183,9 +185,9 @@ class Copy:
             return
         for space, key, value in self._db.execute("select space, key, value from entries"):
             target.apply_one(EdgeRow(space, key, value))
-        target.finish(int(meta["revision"]))
+        target.finish(int(meta["revision"]), meta["lineage"])
 
-    def write(self, rows: list[EdgeRow], revision: int | None) -> None:
+    def write(self, rows: list[EdgeRow], revision: int | None, lineage: str = "") -> None:
         """Put changes on disk; `revision` ends an answer. Blocks: call it from a thread."""
         with self._lock:
             self._db.execute("begin immediate")
@@ -196,7 +198,11 @@ class Copy:
                 "insert or replace into entries values (?, ?, ?)", [r for r in rows if r.value is not None]
             )
             if revision is not None:
-                values = [("version", str(snapshot.SNAPSHOT_VERSION)), ("revision", str(revision))]
+                values = [
+                    ("version", str(snapshot.SNAPSHOT_VERSION)),
+                    ("revision", str(revision)),
+                    ("lineage", lineage),
+                ]
                 self._db.executemany("insert or replace into meta values (?, ?)", values)
             self._db.execute("commit")
 

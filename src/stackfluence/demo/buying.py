@@ -66,7 +66,7 @@ async def buy(visitor: Visitor, link: SampleLink, landing: Landing, session: dic
     bought = shop.order(rng, f"LS-{visitor.name}", coupon)
     said_by = rng.choices(("server", "both", "page"), (75, 15, 10))[0]
     if said_by != "server":
-        plain = {"order_id": bought.order_id, "revenue_cents": bought.revenue_cents, "event_type": "purchase"}
+        plain = {name: bought.payload()[name] for name in ("event_type", "order_id", "revenue_cents", "currency")}
         await visitor.tell(EventType.conversion, _keyed(visitor, session, "order") | plain, form=form)
     if said_by == "page":
         return
@@ -107,7 +107,7 @@ async def _confirm(server: Visitor, bought: shop.Order, fields: dict[str, Any]) 
                 "refund_amount_cents": cents,
                 "reason": reason,
                 "idempotency_key": f"refund-{bought.order_id}-{number}",
-                **({"currency": bought.currency} if bought.currency else {}),
+                "currency": bought.currency,
             },
         )
         for number, (cents, reason) in enumerate(shop.refunds(rng, bought))

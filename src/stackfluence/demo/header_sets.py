@@ -138,8 +138,8 @@ def read_corpus(path: Path) -> dict[Kind, list[HeaderSet]]:
             continue
         kind = Kind.person if row.label == "human" else Kind.script
         headers = (("Host", "{host}"), *row.headers)
-        agent = next((value for name, value in row.headers if name.lower() == "user-agent"), "")
-        found[kind].append(HeaderSet(f"corpus-{number}", kind, "corpus", headers, _engine_of(agent)))
+        named = next((value for name, value in row.headers if name.lower() == "user-agent"), "")
+        found[kind].append(HeaderSet(f"corpus-{number}", kind, "corpus", headers, _engine_of(named)))
     return found
 
 

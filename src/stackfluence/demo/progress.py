@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from stackfluence.demo.sample import Sample
-from stackfluence.demo.sent import KINDS, Sent, missing, surplus
+from stackfluence.demo.sent import Sent, missing, surplus
 from stackfluence.demo.stored import NotTold, fetch_stored, since, steady_stored
 from stackfluence.demo.traffic import drive
 from stackfluence.vocabulary import EventType
@@ -90,8 +90,8 @@ async def _settle(
 def account(sent: Sent, stored: Mapping[str, int]) -> list[str]:
     """Return a table of what was sent and stored by kind, and what no event was made of, as lines."""
     expected = sent.expected()
-    lines = [f"{'':12} {'sent':>10} {'stored':>10}"]
-    lines += [f"{kind:12} {expected[kind]:>10,} {stored.get(kind, 0):>10,}" for kind in KINDS]
+    lines = [f"{'':20} {'sent':>12} {'stored':>12}"]
+    lines += [f"{kind:20} {count:>12,} {stored.get(kind, 0):>12,}" for kind, count in expected.items()]
     outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(sent.redirects.items()))
     lines.append(
         f"{sent.requests:,} requests of {sent.visits:,} visits; links: {outcomes}; "

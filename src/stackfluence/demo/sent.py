@@ -26,6 +26,7 @@ class Sent:
     refused       event requests answered 4xx, by status: nothing is stored of them
     unanswered    by EventType, what got no answer, a 503 or an unrecorded click ID: stored or not, nobody can say
     resent        attempts after such an answer, of events with an idempotency key
+    money         integer cents of the distinct events by currency and what they are, as `revenue_of` names them
     surprises     answers that the sender did not expect, the first hundred
     """
 
@@ -40,6 +41,7 @@ class Sent:
     quarantined: Counter[str] = field(default_factory=Counter)
     refused: Counter[int] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
+    money: Counter[str] = field(default_factory=Counter)
     surprises: list[str] = field(default_factory=list)
 
     @property
@@ -48,11 +50,11 @@ class Sent:
         return self.redirects[RedirectOutcome.recorded]
 
     def expected(self) -> dict[str, int]:
-        """Return how many distinct events of each of KINDS must be stored."""
+        """Return how many distinct events of each of KINDS must be stored, and how many cents of each `money`."""
         counts = dict.fromkeys(KINDS, 0) | dict(self.events)
         counts[EventType.click.value] = self.clicks
         counts[QUARANTINED] = self.quarantined.total()
-        return counts
+        return counts | dict(self.money)
 
     def lines(self) -> int:
         """Return how many lines the journals have of this traffic, when nothing was left unanswered."""
@@ -68,8 +70,18 @@ class Sent:
             self.surprises.append(text)
 
 
+def revenue_of(currency: str) -> str:
+    """Return the name of a currency's revenue among the counts, in integer cents."""
+    return f"{EventType.conversion} {currency} cents"
+
+
+def refunded_of(currency: str) -> str:
+    """Return the name of a currency's refunds among the counts, in integer cents."""
+    return f"{EventType.refund} {currency} cents"
+
+
 def compare(sent: Sent, stored: Mapping[str, int]) -> list[str]:
-    """Return how the stored counts, by KINDS, differ from what was sent, one line each; none when they agree.
+    """Return how the stored counts differ from those of `Sent.expected`, one line each; none when they agree.
 
     What was left unanswered may be stored or not.
     """
@@ -87,8 +99,11 @@ def missing(sent: Sent, stored: Mapping[str, int]) -> list[str]:
 
 def surplus(sent: Sent, stored: Mapping[str, int]) -> list[str]:
     """Return a line for each kind of which more is stored than can have been sent."""
-    return [
-        f"{kind}: {count:,} sent and {sent.unanswered[kind]:,} unanswered, {stored.get(kind, 0):,} stored"
-        for kind, count in sent.expected().items()
-        if stored.get(kind, 0) > count + sent.unanswered[kind]
-    ]
+    expected = sent.expected()
+    lines = []
+    for kind in expected | dict(stored):
+        count, unanswered = expected.get(kind, 0), sent.unanswered[kind.partition(" ")[0]]
+        is_money = " " in kind  # of an event without an answer: any amount
+        if stored.get(kind, 0) > count + unanswered and not (is_money and unanswered):
+            lines.append(f"{kind}: {count:,} sent and {unanswered:,} unanswered, {stored.get(kind, 0):,} stored")
+    return lines

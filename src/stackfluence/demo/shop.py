@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from stackfluence.demo.contents import CURRENCY
 from stackfluence.vocabulary import CustomerType
 
 TAX_PERCENT = 19
@@ -56,7 +57,7 @@ class Order:
     tax_cents: int
     shipping_cents: int
     gift_card_cents: int
-    currency: str = ""
+    currency: str
 
     @property
     def revenue_cents(self) -> int:
@@ -70,6 +71,7 @@ class Order:
             "order_id": self.order_id,
             "customer_id": self.customer_id,
             "customer_type": self.customer_type,
+            "currency": self.currency,
             "revenue_cents": self.revenue_cents,
             "subtotal_cents": self.subtotal_cents,
             "discount_cents": self.discount_cents,
@@ -81,8 +83,6 @@ class Order:
             fields["gift_card_cents"] = self.gift_card_cents
         if self.coupon_codes:
             fields["coupon_codes"] = self.coupon_codes
-        if self.currency:
-            fields["currency"] = self.currency
         return fields
 
 
@@ -125,7 +125,7 @@ def order(rng: Random, order_id: str, coupon_code: str) -> Order:
         tax_cents=tax,
         shipping_cents=shipping,
         gift_card_cents=min(owed, 2_500) if rng.random() < GIFT_CARD_SHARE else 0,
-        currency="EUR" if rng.random() < 0.1 else "",
+        currency="EUR" if rng.random() < 0.1 else CURRENCY,
     )
 
 

@@ -8,9 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from stackfluence.demo.sample import Sample
-from stackfluence.demo.sent import KINDS
+from stackfluence.demo.sent import QUARANTINED, refunded_of, revenue_of
 from stackfluence.demo.wire import Address, Answer, Connection, Unanswered
+from stackfluence.vocabulary import EventType
 
+_PLURALS = {
+    EventType.click: "clicks",
+    EventType.session: "sessions",
+    EventType.pageview: "pageviews",
+    EventType.conversion: "conversions",
+    EventType.refund: "refunds",
+    EventType.identify: "identifies",
+}
 SUMMARY = "/v1/reports/summary"
 STEADY_SECONDS = 1.5  # longer than an event takes from its answer to the store
 STEADY_TRIES = 20
@@ -21,7 +30,7 @@ class NotTold(Exception):
 
 
 async def fetch_stored(base_url: str, sample: Sample) -> dict[str, int]:
-    """Return how many distinct events of each of KINDS are stored of the organization; raises NotTold."""
+    """Return what is stored of the organization, counted as `Sent.expected` counts; raises NotTold."""
     address = Address.of(base_url)
     connection = Connection(address)
     headers = [
@@ -57,12 +66,15 @@ async def steady_stored(base_url: str, sample: Sample) -> dict[str, int]:
 
 def since(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
     """Return what was stored between two counts."""
-    return {kind: now.get(kind, 0) - before.get(kind, 0) for kind in KINDS}
+    return {kind: count - before.get(kind, 0) for kind, count in now.items()}
 
 
 def _counts(answer: Answer) -> dict[str, int]:
     if answer.status != 200:
         raise NotTold(f"{SUMMARY} answered {answer.status}: {answer.body[:200]!r}")
     document: dict[str, Any] = json.loads(answer.body)
-    counts: Mapping[str, int] = document["events"]
-    return {kind: int(counts.get(kind, 0)) for kind in KINDS}
+    total = document["total"]
+    counts = {event_type.value: int(total[plural]) for event_type, plural in _PLURALS.items()}
+    counts[QUARANTINED] = int(document["quarantined"])
+    counts |= {revenue_of(currency): cents for currency, cents in total["revenue_cents"].items()}
+    return counts | {refunded_of(currency): cents for currency, cents in total["refunded_cents"].items()}

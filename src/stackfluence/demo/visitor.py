@@ -13,9 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from stackfluence.click import click_id
 from stackfluence.click.destination import PARAMETER
+from stackfluence.demo import contents
 from stackfluence.demo.header_sets import HeaderSet, HeaderSets, fill
 from stackfluence.demo.sample import Sample
-from stackfluence.demo.sent import Sent
+from stackfluence.demo.sent import Sent, refunded_of, revenue_of
 from stackfluence.demo.wire import Address, Answer, Connection, Headers, NotSent, Unanswered
 from stackfluence.vocabulary import EventType, IntakeStatus, RedirectOutcome
 
@@ -200,6 +201,13 @@ class Visitor:
             else:
                 sent.events[event_type.value] += 1
                 sent.purchases += document.get("event_type") == "purchase"
+                currency = document.get("currency", contents.CURRENCY)
+                for name, cents in (
+                    (revenue_of(currency), document.get("revenue_cents")),
+                    (refunded_of(currency), document.get("refund_amount_cents")),
+                ):
+                    if isinstance(cents, int):
+                        sent.money[name] += cents
                 if key:
                     self._sent_keys.add(key)
             if (fate.get("reason") or "") != expected:

@@ -2,10 +2,10 @@
 -- What an erasure was asked for: it holds for all that was received until now, loaded or not.
 insert into erasures (organization_id, kind, value, erased_at)
 select
-    {organization_id:String},
-    {kind:String},
-    {value:String},
-    fromUnixTimestamp64Milli({erased_ms:Int64}, 'UTC');
+    {organization_id:String} as organization_id,
+    {kind:String} as kind,
+    {value:String} as value,
+    fromUnixTimestamp64Milli({erased_ms:Int64}, 'UTC') as erased_at;
 
 -- name: find_events_of_person
 -- The places of one organization's events that belong to a person, in whatever table.
@@ -61,10 +61,10 @@ order by event_id;
 -- The events found, for ever: no load, restore or replay brings their personal halves back.
 insert into erasures (organization_id, kind, value, erased_at)
 select
-    {organization_id:String},
-    'event_id',
-    arrayJoin({event_ids:Array(String)}),
-    fromUnixTimestamp64Milli({erased_ms:Int64}, 'UTC');
+    {organization_id:String} as organization_id,
+    'event_id' as kind,
+    arrayJoin({event_ids:Array(String)}) as value,
+    fromUnixTimestamp64Milli({erased_ms:Int64}, 'UTC') as erased_at;
 
 -- name: count_personal
 -- How many personal rows some events have.
@@ -74,6 +74,6 @@ where organization_id = {organization_id:String} and event_id in {event_ids:Arra
 
 -- name: delete_personal
 -- Remove the personal halves of some events; the parts are written anew without them before this returns.
-alter table events_personal
-delete where organization_id = {organization_id:String} and event_id in {event_ids:Array(UUID)}
+alter table events_personal delete
+where organization_id = {organization_id:String} and event_id in {event_ids:Array(UUID)}
 settings mutations_sync = 2;

@@ -53,7 +53,7 @@ def read_cursor(text: str) -> Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which events are asked for; what is unset doesn't matter. Times are `occurred_at`, from inclusive, to exclusive."""
+    """Which events are asked for; what is unset doesn't matter. Times are `occurred_at`, `to_ms` exclusive."""
 
     event_type: str = ""
     from_ms: int = 0
@@ -242,7 +242,7 @@ class Day(msgspec.Struct):
 
 @dataclass(slots=True)
 class Summary:
-    """Counts of a time span. `received = stored + quarantined`; `duplicates` of `stored` are further rows of an event."""
+    """Counts of a time span. `received = stored + quarantined`; `duplicates` of `stored` are rows of an event again."""
 
     received: int = 0
     stored: int = 0

@@ -162,7 +162,7 @@ from (
         and node = {node:String}
         and seq between {first_seq:UInt64} and {last_seq:UInt64}
         and leaf_hash != ''
-)
+) as below
 order by seq;
 
 -- name: count_events
@@ -240,8 +240,8 @@ select
     toString(currency) as currency,
     count() as stored,
     countIf(is_best) as events,
-    ifNull(sumIf(toInt128(revenue_cents), is_best), 0) as revenue_cents,
-    ifNull(sumIf(toInt128(refund_amount_cents), is_best), 0) as refunded_cents
+    coalesce(sumIf(toInt128(revenue_cents), is_best), 0) as revenue_cents,
+    coalesce(sumIf(toInt128(refund_amount_cents), is_best), 0) as refunded_cents
 from counted
 group by day, event_type, currency
 order by day, event_type, currency;

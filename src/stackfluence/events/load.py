@@ -1,8 +1,8 @@
 """The loader: takes finished segments from the journal into the event store, each line exactly once.
 
-A turn takes the contiguous segments of one node and loads them as one range, `turn.STEPS`. What can't be loaded is held,
-loudly, and stays on disk: a newer schema until this program is upgraded, a journal that contradicts the store until
-somebody looks.
+A turn takes the contiguous segments of one node and loads them as one range, `turn.STEPS`. What can't be loaded is
+held, loudly, and stays on disk: a newer schema until this program is upgraded, a journal that contradicts the store
+until somebody looks.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Loader:
     def __init__(
         self, journals: Path, store: Store, numbers: LoadNumbers, *, retention_days: int = RETENTION_DAYS
     ) -> None:
-        """Open a connection of its own; `retention_days` is how long expiring personal halves stay. Raises StoreError."""
+        """Open a connection; `retention_days` is how long expiring personal halves stay. Raises StoreError."""
         self.journals = journals
         self.counts = Counts()
         self.steps: tuple[Step, ...] = STEPS
@@ -117,7 +117,7 @@ class Loader:
         return report
 
     async def run(self, on_report: Callable[[Report], Any] | None = None) -> None:
-        """Load until cancelled; a failure is logged and repeated after a pause. The turn under way is finished first."""
+        """Load until cancelled, the turn under way finished first; a failure is logged and repeated after a pause."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             thread = asyncio.ensure_future(asyncio.to_thread(self.turn))

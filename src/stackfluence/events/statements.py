@@ -42,7 +42,7 @@ def read_statements(path: Path) -> Mapping[str, Statement]:
     """Return a file's statements by name, in order; raises StoreError for one that is unnamed or not allowed."""
     text = path.read_text()
     headers = list(_HEADER.finditer(text))
-    if not headers or text[: headers[0].start()].strip():
+    if not headers or _COMMENT_OR_TEXT.sub("", text[: headers[0].start()]).strip():
         raise StoreError(f"{path.name} must begin with `-- name:` and a sentence.")
     found: dict[str, Statement] = {}
     for header, following in zip(headers, [*headers[1:], None], strict=True):

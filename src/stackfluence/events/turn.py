@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from stackfluence.errors import JournalDiverged, JournalError, SchemaTooNew, StoreError
+from stackfluence.errors import JournalDiverged, SchemaTooNew, StoreError
 from stackfluence.events.event import SCHEMA_VERSION
 from stackfluence.events.seal import HASH_BYTES, Opening, Seal, root
 from stackfluence.events.seal_book import SealBook
@@ -20,7 +20,8 @@ from stackfluence.events.segments import Unreadable, archive, blank_personal, fi
 from stackfluence.events.statements import Statement, read_statements
 from stackfluence.events.store import Session, StatementFailed
 
-SQL = read_statements(Path(__file__).with_name("load.sql"))
+_HERE = Path(__file__).parent
+SQL = {**read_statements(_HERE / "stage.sql"), **read_statements(_HERE / "load.sql")}
 RETENTION_DAYS = 90
 
 # what ClickHouse says of values, not of itself: parse and conversion errors, and too many partitions for one insert
@@ -264,8 +265,8 @@ def verify(desk: Desk, turn: Turn) -> None:
     turn.stored = row["events"]
     if row["events"] + row["quarantined"] != turn.lines:
         raise StoreError(
-            f"{turn.node} {turn.first_seq}-{turn.last_seq}: {row['events']} events and {row['quarantined']} quarantined "
-            f"are in the store, of {turn.lines} lines."
+            f"{turn.node} {turn.first_seq}-{turn.last_seq}: of {turn.lines} lines, {row['events']} events and "
+            f"{row['quarantined']} quarantined are in the store."
         )
 
 

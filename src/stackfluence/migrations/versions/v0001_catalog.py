@@ -250,6 +250,12 @@ def _bookkeeping() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_catalog_revision"),
     )
     op.create_table(
+        "catalog_lineage",
+        sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("token", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("revision", name="pk_catalog_lineage"),
+    )
+    op.create_table(
         "edge_removals",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("space", sa.Text(), nullable=False),

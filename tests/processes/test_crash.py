@@ -1,0 +1,83 @@
+"""kill -9 of edge, core and both at random moments under load: every answered event is stored, exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from bench.crowd import Answers, Crowd
+
+from tests.processes.serving import Serving, serving, wait_for
+
+ROUNDS = int(os.environ.get("SF_TEST_CRASH_ROUNDS", "5"))
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(120 + 20 * ROUNDS)
+def test_every_answered_event_is_stored_exactly_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as running:
+        seed = time.time_ns()
+        answers = asyncio.run(crash(running, ROUNDS, seed))
+        assert len(answers.clicks) > 100
+        assert len(answers.events) > 100
+        stored = wait_for(lambda: all_stored(running, answers), running.log)
+    counts = Counter(stored)
+    assert [event for event, times in counts.items() if times > 1] == []
+    assert [event for event in answers.promised if counts[event] != 1] == [], f"seed {seed}"
+
+
+async def crash(running: Serving, rounds: int, seed: int) -> Answers:
+    """Run a crowd and kill what is to be killed, once a round."""
+    chance = random.Random(seed)
+    links = [new_link(running, f"c{number}") for number in range(5)]
+    parts = urlsplit(running.address)
+    crowd = Crowd(parts.hostname or "", parts.port or 0, links, running.keys["secret_key"])
+    stop = asyncio.Event()
+    crowding = asyncio.create_task(crowd.run(stop))
+    for number in range(rounds):
+        await asyncio.sleep(chance.uniform(0.2, 1.5))
+        for victim in (("edge-0",), ("core",), ("edge-0", "core"))[number % 3]:
+            running.kill(victim)
+        seen = len(crowd.answers.promised)
+        for _ in range(600):  # the next round begins when answers are given again
+            if len(crowd.answers.promised) > seen + 20:
+                break
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
+    stop.set()
+    await crowding
+    return crowd.answers
+
+
+def new_link(running: Serving, campaign: str) -> str:
+    """Create a link and return its path."""
+    body = {"creator_handle": "emma", "campaign_slug": campaign, "destination_url": "https://brand.example/shop"}
+    answer = httpx.post(f"{running.address}/v1/links", json=body, headers=running.secret, timeout=10)
+    assert answer.status_code == 201, answer.text
+    return f"/c/emma/{campaign}"
+
+
+def all_stored(running: Serving, answers: Answers) -> list[str]:
+    """Return the ids of all stored events once none of the promised is missing, before that nothing."""
+    found: list[str] = []
+    cursor = None
+    try:
+        while True:
+            parameters = {"limit": 1000} | ({"cursor": cursor} if cursor else {})
+            page = httpx.get(f"{running.address}/v1/events", params=parameters, headers=running.secret, timeout=20)
+            if page.status_code != 200:
+                return []
+            found += [event["event_id"] for event in page.json()["items"]]
+            cursor = page.json()["next_cursor"]
+            if not page.json()["items"] or cursor is None:
+                break
+    except httpx.HTTPError:
+        return []
+    return found if set(answers.promised) <= set(found) else []
