@@ -84,7 +84,7 @@ def decoded(body: bytes, encoding: str | None) -> bytes:
     if encoding == "deflate":
         return zlib.decompress(body)
     if encoding == "lz4":
-        import lz4.frame
+        import lz4.frame  # type: ignore[import-untyped]
 
         return bytes(lz4.frame.decompress(body))
     if encoding is not None:

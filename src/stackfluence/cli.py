@@ -10,6 +10,7 @@ import socket
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -94,19 +95,82 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Run an edge and a core behind one port, each restarted when it ends."""
-    from stackfluence.supervisor import listen, supervise
-
     settings = _ready()
     asyncio.run(_prepare(settings))
+    listener = _listen(host, port)
+    print(f"Stackfluence listens on {_address(listener)} (data in {settings.data_path})", flush=True)
+
+    async def run() -> None:
+        from stackfluence.supervisor import on_signals, supervise
+
+        stopping = asyncio.Event()
+        on_signals(stopping)
+        await supervise(listener, settings.workers, _say_start, stopping)
+
+    asyncio.run(run())
+
+
+@cli.command()
+def demo(
+    port: Annotated[int, typer.Option(help="The port to serve on; 0 takes a free one.")] = 8000,
+    rate: Annotated[float, typer.Option(help="Visits a second.")] = 5.0,
+    seconds: Annotated[float, typer.Option(help="How long; 0 goes on until Ctrl-C.")] = 0.0,
+    corpus: Annotated[Path | None, typer.Option(help="A file of labelled header sets to draw visitors from.")] = None,
+) -> None:
+    """Serve a sample organization with live traffic over real HTTP, and say whether all of it was stored.
+
+    Exit code 3 when something that was answered isn't stored.
+    """
+    os.environ.setdefault("SF_TRUSTED_PROXIES", "127.0.0.1/32")  # the sample visitors come from many addresses
+    settings = _ready()
+    asyncio.run(_prepare(settings))
+    listener = _listen("127.0.0.1", port)
+    lacking = asyncio.run(_demonstrate(settings, listener, rate, seconds, corpus))
+    if lacking:
+        raise typer.Exit(3)
+
+
+async def _demonstrate(
+    settings: Settings, listener: socket.socket, rate: float, seconds: float, corpus: Path | None
+) -> list[str]:
+    from stackfluence import demo
+    from stackfluence.supervisor import on_signals, supervise
+
+    sample = await demo.prepare(settings)
+    address = _address(listener)
+    print(f"Serving a sample organization on {address}; data in {settings.data_path}")
+    print(f"Its secret key, for the API: {sample.secret_key}")
+    print(f"Try a link: {address}/c/{sample.links[0].creator}/{sample.links[0].campaign}/{sample.links[0].asset}   (Ctrl-C ends)", flush=True)
+    stopping, leaving = asyncio.Event(), asyncio.Event()
+    serving = asyncio.create_task(supervise(listener, settings.workers, _say_start, stopping))
+    on_signals(leaving)
+    if seconds:
+        asyncio.get_running_loop().call_later(seconds, leaving.set)
     try:
-        listener = listen(host, port)
+        return await demo.show(
+            address, sample, rate, leaving, lambda line: print(line, flush=True), corpus=corpus, is_proxied=True
+        )
+    finally:
+        stopping.set()
+        await serving
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    from stackfluence.supervisor import listen
+
+    try:
+        return listen(host, port)
     except OSError as error:
         raise StackfluenceError(f"Port {port} can't be used: {error.strerror}. Choose another with --port.") from None
-    bound = listener.getsockname()[1]
-    print(f"Stackfluence listens on http://{host}:{bound} (data in {settings.data_path})", flush=True)
-    asyncio.run(
-        supervise(listener, settings.workers, lambda name, pid: print(f"{name} started, process {pid}", flush=True))
-    )
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}"
+
+
+def _say_start(name: str, pid: int) -> None:
+    print(f"{name} started, process {pid}", flush=True)
 
 
 @cli.command()
@@ -122,10 +186,9 @@ def edge(
     import uvloop
 
     from stackfluence.edge_process import run_edge
-    from stackfluence.supervisor import listen
 
     settings = _ready()
-    listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
+    listener = _listen(host, port) if fd is None else socket.socket(fileno=fd)
     listener.setblocking(False)
     uvloop.run(run_edge(settings, listener, worker, lifeline, admin_port))
 

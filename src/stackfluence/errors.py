@@ -7,6 +7,7 @@
     │   └── JournalDiverged    two different contents claim the same range of sequence numbers
     ├── StoreError             the event store refused or can't be reached
     ├── SchemaTooNew           a segment was written by a newer version
+    ├── OperationRefused       a command can't be carried out as things are
     └── Problem                an answer to an HTTP client, RFC 9457
 
 Each class's docstring is its message to a person; `Problem` carries the HTTP status.
@@ -48,6 +49,10 @@ class StoreError(StackfluenceError):
 
 class SchemaTooNew(StackfluenceError):
     """The segment was written by a newer version; upgrade this one, nothing is lost meanwhile."""
+
+
+class OperationRefused(StackfluenceError):
+    """The command can't be carried out."""
 
 
 class Problem(StackfluenceError):

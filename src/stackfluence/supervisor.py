@@ -47,9 +47,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def supervise(listener: socket.socket, workers: int, on_start: Callable[[str, int], None]) -> None:
-    """Run `workers` edges and a core behind a socket until SIGTERM or SIGINT; `on_start(name, pid)` hears of each
-    start.
+async def supervise(
+    listener: socket.socket, workers: int, on_start: Callable[[str, int], None], stopping: asyncio.Event
+) -> None:
+    """Run `workers` edges and a core behind a socket until told to stop.
+
+    `on_start(name, pid)` hears of each start.
     """
     alive, life = os.pipe()
     os.set_inheritable(alive, True)
@@ -59,16 +62,19 @@ async def supervise(listener: socket.socket, workers: int, on_start: Callable[[s
     for worker in range(workers):
         command = [*program, "edge", "--fd", str(listener.fileno()), "--worker", str(worker), "--lifeline", str(alive)]
         children.append(Child(f"edge-{worker}", command, (alive, listener.fileno())))
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stopping.set)
     keepers = [asyncio.create_task(_keep(child, stopping, on_start)) for child in children]
     await stopping.wait()
     await asyncio.gather(*(_stop(child) for child in reversed(children)))
     await asyncio.gather(*keepers)
     os.close(life)
     os.close(alive)
+
+
+def on_signals(told: asyncio.Event) -> None:
+    """Set an event at SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told.set)
 
 
 async def _keep(child: Child, stopping: asyncio.Event, on_start: Callable[[str, int], None]) -> None:

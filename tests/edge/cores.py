@@ -64,6 +64,7 @@ class FakeCore:
     """What was asked of the core so far."""
 
     asked: list[Asked] = field(default_factory=list)
+    opened: int = 0
     ended: int = 0
 
 
@@ -78,6 +79,7 @@ async def start_core(path: Path, answer: Answer = echo) -> AsyncIterator[FakeCor
     core = FakeCore()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        core.opened += 1
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             line, *lines = head[:-4].decode("latin-1").split("\r\n")

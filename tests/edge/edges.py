@@ -287,7 +287,7 @@ async def start_edge(
     finally:
         accepting.close()
         for client in running.clients:
-            await client.close()
+            client.writer.transport.abort()
         await server.drain(1.0)
         await journal.close()
 

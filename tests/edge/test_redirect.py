@@ -378,8 +378,10 @@ async def test_a_scan_asks_the_catalog_for_64_paths_at_once_and_no_more(tmp_path
         nonlocal asking, most
         asking += 1
         most = max(most, asking)
-        await asyncio.sleep(0.15)
-        asking -= 1
+        try:
+            await asyncio.sleep(0.15)
+        finally:
+            asking -= 1
         return None
 
     async with start_edge(tmp_path, find_link=find) as running:

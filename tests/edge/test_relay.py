@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from stackfluence.click.relay import HELD_BYTES
 from tests.edge.cores import Answer, Asked, FakeCore, start_core
 from tests.edge.edges import Client, RunningEdge, start_edge, until
 
@@ -161,12 +159,14 @@ async def test_a_body_that_comes_before_its_turn_is_held_within_bounds(running: 
     async with core_at(tmp_path, wait_first):
         client = await running.connect()
         client.ask("GET", "/first")
-        client.ask("PUT", "/second", bytes(BIG))
+        client.ask("PUT", "/second", bytes(BIG * 4))
         client.ask("GET", "/c/emma/summer")
-        assert await settled(client.writer.transport.get_write_buffer_size) > BIG - HELD_BYTES - 3_000_000
+        assert (
+            await settled(client.writer.transport.get_write_buffer_size) > BIG * 2
+        )  # not here, but where it comes from
         answer_now.set()
         assert (await client.response()).body == b"0"
-        assert (await client.response()).body == b"%d" % BIG
+        assert (await client.response()).body == b"%d" % (BIG * 4)
         assert (await client.response()).status == 302
 
 
@@ -424,9 +424,4 @@ async def test_a_refused_connection_leaves_no_relay_behind(running: RunningEdge,
             client.writer.transport.abort()
         await until(lambda: not running.server.connections)
         await asyncio.sleep(0.05)
-        assert core.ended == len(core.asked)
-
-
-async def every(items: AsyncIterator[bytes]) -> list[bytes]:
-    """Return all items."""
-    return [item async for item in items]
+        assert core.ended == core.opened

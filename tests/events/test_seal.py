@@ -25,7 +25,7 @@ from stackfluence.events.seal import (
     seal_leaves,
 )
 
-leaves = st.lists(st.binary(max_size=20), min_size=1, max_size=70)
+leaves = st.lists(st.binary(max_size=20), min_size=1, max_size=70, unique=True)
 
 
 def by_definition(hashes: list[bytes]) -> bytes:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from stackfluence.click.edge import Edge, Route
-    from stackfluence.click.server import Request, Server
+    from stackfluence.click.request import Request
+    from stackfluence.click.server import Server
     from stackfluence.click.visitor import Networks
 
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"

@@ -21,7 +21,7 @@ from stackfluence.snapshot import EdgeRow
 from stackfluence.vocabulary import RedirectOutcome
 
 if TYPE_CHECKING:
-    from stackfluence.click.server import Request
+    from stackfluence.click.request import Request
 
 LOOK_UP_SECONDS = 0.25
 MAX_LOOK_UPS = 64  # unknown links asked of the catalog at once: a scan must not become the catalog's load

@@ -17,7 +17,7 @@ from stackfluence.vocabulary import RedirectOutcome
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Edge
-    from stackfluence.click.server import Request
+    from stackfluence.click.request import Request
 
 _NO_BYTES, _NOTHING_KEPT = sha256(), sha256(NOTHING)
 encode = msgspec.json.Encoder().encode

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 if TYPE_CHECKING:
-    from stackfluence.click.server import Request
+    from stackfluence.click.request import Request
 
 CORE = 4  # the reason for which a client is held while the core is not ready
 HELD_BYTES = 256 << 10  # of a body that is read ahead while the core is not ready for it

@@ -7,19 +7,18 @@ the edge doesn't own is streamed to the core by `relay`.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from stackfluence.click.relay import Relay
+from stackfluence.click.request import Request, take_host_from_target
 from stackfluence.click.visitor import client_address, plain_address
 
 if TYPE_CHECKING:
-    from stackfluence.click.edge import Route, Site
+    from stackfluence.click.edge import Site
 
 MAX_HEAD = 16 << 10  # bytes of request line and headers; browsers send 1 to 4 KB
 MAX_HEADERS = 100  # browsers send 10 to 25
@@ -33,80 +32,13 @@ LINGER_SECONDS = 2.0  # a client that is still sending has this long to read why
 SWEEP_SECONDS = 1.0
 WRITING, QUEUE = 1, 2  # why nothing is read from a client, as `relay.CORE`: it reads slowly, it asks too fast
 FOREVER = float("inf")
-STATUS = {
-    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    408: "Request Timeout", 410: "Gone", 413: "Content Too Large", 415: "Unsupported Media Type",
-    422: "Unprocessable Content", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-}  # fmt: skip
 
 
-_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 log = logging.getLogger(__name__)
 
 
 class _Malformed(Exception):
     """The request is well-formed for the parser, but means two things, or nothing."""
-
-
-class Request:
-    """One request, and its answer once there is one. Header names keep their case in `headers`, not in `fields`."""
-
-    __slots__ = (
-        "body",
-        "connection",
-        "fields",
-        "headers",
-        "keeps_alive",
-        "method",
-        "relay",
-        "response",
-        "route",
-        "target",
-    )
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.method = b""
-        self.target = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.fields: dict[bytes, bytes] = {}
-        self.body: bytes | bytearray = b""
-        self.keeps_alive = True
-        self.response: bytes | None = None
-        self.route: Route | None = None
-        self.relay: Relay | None = None
-
-    @property
-    def head_size(self) -> int:
-        """Bytes of target and headers."""
-        return len(self.target) + sum(len(name) + len(value) for name, value in self.headers)
-
-    @property
-    def address(self) -> str:
-        """The visitor's address, behind trusted proxies the one they name."""
-        if not self.connection.is_proxied:
-            return self.connection.peer
-        return client_address(
-            self.connection.peer, self.fields.get(b"x-forwarded-for", b""), self.connection.edge.proxies
-        )
-
-    @property
-    def is_https(self) -> bool:
-        """Whether the visitor's connection is encrypted, as a trusted proxy says."""
-        if not self.connection.is_proxied:
-            return False
-        return self.fields.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower() == b"https"
-
-    def answer(self, response: bytes) -> None:
-        """Send a whole response, after those of earlier requests on this connection. Only the first counts."""
-        if self.response is None:
-            self.response = response
-            self.connection.flush()
-
-    def refuse(self, status: int, kind: str, detail: str, headers: bytes = b"") -> None:
-        """Answer with problem+json, RFC 9457; its `type` is `/problems/<kind>`."""
-        self.answer(problem(self.connection.edge.date, status, kind, detail, headers, self.method == b"HEAD"))
 
 
 class Connection(asyncio.Protocol):
@@ -188,8 +120,9 @@ class Connection(asyncio.Protocol):
                 self._head_too_large()
 
     def eof_received(self) -> bool:
-        """A client may close its half and still read the answers to what it asked in full."""
-        if not self._queue or (self._request is not None and self._request.relay is not None):
+        """A client may close its half and still read its answers; one that waits for the core has left."""
+        is_uploading = self._request is not None and self._request.relay is not None
+        if not self._queue or self._queue[0].relay is not None or is_uploading:
             return False
         self._request = None
         self._is_last = True
@@ -262,7 +195,7 @@ class Connection(asyncio.Protocol):
         if len(request.headers) > MAX_HEADERS or (is_suspect and request.head_size > MAX_HEAD):
             self._head_too_large()
             return
-        if request.target[:1] != b"/" and not _take_host_from_target(request):
+        if request.target[:1] != b"/" and not take_host_from_target(request):
             raise _Malformed(f"target {request.target!r}")
         if version != "1.0" and (version != "1.1" or b"host" not in fields):
             raise _Malformed("no HTTP/1.1, or no Host")
@@ -388,19 +321,6 @@ class Connection(asyncio.Protocol):
         self.end(431, "head-too-large", f"The request line and headers may have at most {MAX_HEAD} bytes.")
 
 
-def _take_host_from_target(request: Request) -> bool:
-    """Turn a target in absolute form (RFC 9112, section 3.2.2) into the usual one; False when it names nothing here."""
-    if request.target == b"*" and request.method == b"OPTIONS":
-        return True
-    absolute = _ABSOLUTE.fullmatch(request.target)
-    if absolute is None or request.method == b"CONNECT":
-        return False
-    request.fields[b"host"] = absolute[1]
-    path = absolute[2] or b"/"
-    request.target = path if path.startswith(b"/") else b"/" + path
-    return True
-
-
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization"))
 
 
@@ -438,13 +358,3 @@ class Server:
         self.edge.tick()
         for connection in [c for c in self.connections if c.deadline < self.now]:
             connection.expire()
-
-
-def problem(date: bytes, status: int, kind: str, detail: str, headers: bytes = b"", is_head: bool = False) -> bytes:
-    """Return a whole problem+json response."""
-    document = {"type": f"/problems/{kind}", "title": STATUS[status], "status": status, "detail": detail}
-    body = json.dumps(document).encode()
-    return (
-        b"HTTP/1.1 %d %b\r\ndate: %b\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n"
-        b"x-robots-tag: noindex\r\n%bcontent-length: %d\r\n\r\n%b"
-    ) % (status, STATUS[status].encode(), date, headers, len(body), b"" if is_head else body)

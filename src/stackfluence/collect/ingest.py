@@ -31,7 +31,7 @@ from stackfluence.vocabulary import (
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Edge
-    from stackfluence.click.server import Request
+    from stackfluence.click.request import Request
 
 PREFIX = b"/v1/events/"
 MAX_BODY = 256 << 10

@@ -46,6 +46,32 @@ class Erasure:
     erased_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an erasure would find: events, stored rows with personal halves, events that wait on the disk or are archived."""
+
+    events: int
+    rows: int
+    on_disk: int
+
+
+def find_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, value: str) -> Findings:
+    """Count what `erase_person` would erase now, changing nothing; raises StoreError, OSError."""
+    with store.session() as session:
+        rows = session.rows(
+            SQL["find_events_of_person"], organization_id=organization_id, kind=kind.value, value=value
+        )
+        event_ids = {row["event_id"] for row in rows}
+        on_disk = _events_on_disk(journals, organization_id, kind, value)
+        everything = sorted(event_ids | on_disk)
+        personal = 0
+        for start in range(0, len(everything), CHUNK):
+            some = everything[start : start + CHUNK]
+            row = session.row(SQL["count_personal"], organization_id=organization_id, event_ids=some)
+            personal += row["personal"]
+    return Findings(events=len(everything), rows=personal, on_disk=len(on_disk))
+
+
 def erase_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, value: str) -> Erasure:
     """Erase one person of one organization; again is harmless.
 
@@ -58,7 +84,7 @@ def erase_person(store: Store, journals: Path, organization_id: str, kind: Perso
         session.run(
             SQL["add_erasure"], organization_id=organization_id, kind=kind.value, value=value, erased_ms=erased_ms
         )
-        with _loaders_at_rest(journals):
+        with loaders_at_rest(journals):
             rows = session.rows(
                 SQL["find_events_of_person"], organization_id=organization_id, kind=kind.value, value=value
             )
@@ -83,7 +109,7 @@ def _forget_events(session: Session, organization_id: str, event_ids: list[str],
 
 
 @contextmanager
-def _loaders_at_rest(journals: Path) -> Iterator[None]:
+def loaders_at_rest(journals: Path) -> Iterator[None]:
     """Hold every journal's loader lock."""
     held: list[int] = []
     patience = time.monotonic() + LOCK_SECONDS

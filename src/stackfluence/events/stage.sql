@@ -161,7 +161,7 @@ select
     length(level) as leaves,
     hex(arrayStringConcat(arrayFold(
         (below, _) -> arrayMap(
-            (own, sibling) -> if(sibling = toFixedString('', 32), own, SHA256(concat('\1', own, sibling))),
+            (own, sibling) -> if(sibling = toFixedString('', 32), own, SHA256(concat('\x01', own, sibling))),
             arrayFilter((_, place) -> place % 2 = 1, below, arrayEnumerate(below)),
             arrayResize(
                 arrayFilter((_, place) -> place % 2 = 0, below, arrayEnumerate(below)),

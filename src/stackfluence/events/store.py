@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,6 +25,7 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from stackfluence.errors import StoreError
 from stackfluence.events.statements import Statement, read_statements
 
+PIECE_BYTES = 1 << 20
 HANDLES = 4  # readers at a time; more wait
 DATABASE = "stackfluence"
 SETTINGS = {
@@ -82,6 +83,19 @@ class Session:
         """Insert rows into one of this connection's temporary tables; raises StatementFailed."""
         with _failures(f"upload to {table}"):
             self._client.insert(table, rows, column_names=columns)
+
+    def stream(self, statement: Statement, form: str, **parameters: Any) -> Iterator[bytes]:
+        """Yield a query's answer in one of the engine's formats, `Native` say, in pieces; raises StatementFailed."""
+        with _failures(statement.name):
+            answer = self._client.raw_stream(statement.sql, parameters=parameters, fmt=form)
+            with contextlib.closing(answer):
+                while piece := answer.read(PIECE_BYTES):
+                    yield piece
+
+    def put_back(self, table: str, pieces: Iterable[bytes]) -> None:
+        """Insert rows that `stream` gave in `Native` form; for a restored backup alone. Raises StatementFailed."""
+        with _failures(f"put back {table}"):
+            self._client.raw_insert(table, insert_block=(piece for piece in pieces), fmt="Native")
 
     def close(self) -> None:
         """Give the connection and its temporary tables back."""

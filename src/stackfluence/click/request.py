@@ -1,0 +1,105 @@
+"""One request at the edge, and its answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from stackfluence.click.visitor import client_address
+
+if TYPE_CHECKING:
+    from stackfluence.click.edge import Route
+    from stackfluence.click.relay import Relay
+    from stackfluence.click.server import Connection
+
+STATUS = {
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    408: "Request Timeout", 410: "Gone", 413: "Content Too Large", 415: "Unsupported Media Type",
+    422: "Unprocessable Content", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}  # fmt: skip
+_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
+
+
+class Request:
+    """One request, and its answer once there is one. Header names keep their case in `headers`, not in `fields`."""
+
+    __slots__ = (
+        "body",
+        "connection",
+        "fields",
+        "headers",
+        "keeps_alive",
+        "method",
+        "relay",
+        "response",
+        "route",
+        "target",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.method = b""
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.fields: dict[bytes, bytes] = {}
+        self.body: bytes | bytearray = b""
+        self.keeps_alive = True
+        self.response: bytes | None = None
+        self.route: Route | None = None
+        self.relay: Relay | None = None
+
+    @property
+    def head_size(self) -> int:
+        """Bytes of target and headers."""
+        return len(self.target) + sum(len(name) + len(value) for name, value in self.headers)
+
+    @property
+    def address(self) -> str:
+        """The visitor's address, behind trusted proxies the one they name."""
+        if not self.connection.is_proxied:
+            return self.connection.peer
+        return client_address(
+            self.connection.peer, self.fields.get(b"x-forwarded-for", b""), self.connection.edge.proxies
+        )
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the visitor's connection is encrypted, as a trusted proxy says."""
+        if not self.connection.is_proxied:
+            return False
+        return self.fields.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower() == b"https"
+
+    def answer(self, response: bytes) -> None:
+        """Send a whole response, after those of earlier requests on this connection. Only the first counts."""
+        if self.response is None:
+            self.response = response
+            self.connection.flush()
+
+    def refuse(self, status: int, kind: str, detail: str, headers: bytes = b"") -> None:
+        """Answer with problem+json, RFC 9457; its `type` is `/problems/<kind>`."""
+        self.answer(problem(self.connection.edge.date, status, kind, detail, headers, self.method == b"HEAD"))
+
+
+def take_host_from_target(request: Request) -> bool:
+    """Turn a target in absolute form (RFC 9112, section 3.2.2) into the usual one; False when it names nothing here."""
+    if request.target == b"*" and request.method == b"OPTIONS":
+        return True
+    absolute = _ABSOLUTE.fullmatch(request.target)
+    if absolute is None or request.method == b"CONNECT":
+        return False
+    request.fields[b"host"] = absolute[1]
+    path = absolute[2] or b"/"
+    request.target = path if path.startswith(b"/") else b"/" + path
+    return True
+
+
+def problem(date: bytes, status: int, kind: str, detail: str, headers: bytes = b"", is_head: bool = False) -> bytes:
+    """Return a whole problem+json response."""
+    document = {"type": f"/problems/{kind}", "title": STATUS[status], "status": status, "detail": detail}
+    body = json.dumps(document).encode()
+    return (
+        b"HTTP/1.1 %d %b\r\ndate: %b\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n"
+        b"x-robots-tag: noindex\r\n%bcontent-length: %d\r\n\r\n%b"
+    ) % (status, STATUS[status].encode(), date, headers, len(body), b"" if is_head else body)

@@ -1,0 +1,94 @@
+"""An open installation, and how a command opens one when no core does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stackfluence.catalog import Catalog, open_catalog
+from stackfluence.errors import OperationRefused
+from stackfluence.events.erase import loaders_at_rest
+from stackfluence.events.journal import lock
+from stackfluence.events.load import Loader
+from stackfluence.events.store import Store
+from stackfluence.migrate import migrate
+from stackfluence.settings import Settings
+
+UNFINISHED = "restore.unfinished"  # is there while a restore runs; nothing starts on half of an installation
+
+Arguments = Mapping[str, Any]
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Site:
+    """What operations work with; `loader` is the running core's, None when a command opened the site by itself."""
+
+    settings: Settings
+    catalog: Catalog
+    store: Store
+    loader: Loader | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one operation at a time
+
+    @property
+    def journals(self) -> Path:
+        """The directory of the journal directories `w0`, `w1`, …"""
+        return self.settings.data_path / "journal"
+
+    @contextlib.contextmanager
+    def journals_at_rest(self) -> Iterator[None]:
+        """Keep loaders between two turns: edges go on writing, nothing is loaded or put away meanwhile."""
+        with loaders_at_rest(self.journals):
+            yield
+
+
+@contextlib.asynccontextmanager
+async def open_site(settings: Settings) -> AsyncIterator[Site]:
+    """Open an installation for one command, and close it.
+
+    An embedded store has one owner: raises JournalLocked while a core has it. Raises OperationRefused for a data
+    directory that isn't there or was restored by half.
+    """
+    if not settings.data_path.is_dir():
+        raise OperationRefused(f"{settings.data_path} is no data directory; set SF_DATA_DIR.")
+    refuse_unfinished(settings)
+    held = lock(settings.data_path / "core.lock", create=True) if settings.is_embedded_store else -1
+    try:
+        await migrate(settings.catalog_url)
+        catalog = open_catalog(settings.catalog_url)
+        try:
+            store = await asyncio.to_thread(open_store, settings)
+            try:
+                yield Site(settings, catalog, store)
+            finally:
+                await asyncio.to_thread(store.close)
+        finally:
+            await catalog.close()
+    finally:
+        if held >= 0:
+            os.close(held)
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the event store with its tables; raises StoreError."""
+    store = Store(settings.store_url)
+    store.create_schema()
+    return store
+
+
+def refuse_unfinished(settings: Settings) -> None:
+    """Raise OperationRefused for a data directory whose restore was interrupted."""
+    if (settings.data_path / UNFINISHED).exists():
+        raise OperationRefused(
+            f"{settings.data_path} was restored by half; empty it (and its databases) and restore again."
+        )
+
+
+def told(step: str, done: int, total: int) -> dict[str, Any]:
+    """Return a message of progress: `done` of `total` of a step."""
+    return {"step": step, "done": done, "total": total}
