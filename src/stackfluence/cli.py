@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from stackfluence import __version__
+from stackfluence.commands import add_operations
 from stackfluence.errors import StackfluenceError
 from stackfluence.settings import Settings, ensure_secrets, read_settings
 
@@ -228,6 +229,9 @@ def doctor(as_json: Json = False) -> None:
                 print(f"{'':19} → {finding.advice}")
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(3)
+
+
+add_operations(cli)
 
 
 def _ready() -> Settings:

@@ -19,6 +19,8 @@ from stackfluence.events.load import Loader
 from stackfluence.events.store import Store
 from stackfluence.migrate import migrate
 from stackfluence.names import new_id
+from stackfluence.operations.operator_api import create_operator_api, listen_for_operators
+from stackfluence.operations.site import Site, open_store, refuse_unfinished
 from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
 from stackfluence.settings import Settings
 
@@ -32,11 +34,12 @@ async def run_core(settings: Settings, lifeline: int | None) -> None:
 
     Raises JournalLocked when a core of this data directory runs already.
     """
+    refuse_unfinished(settings)
     held = lock(settings.data_path / "core.lock", create=True)
     await migrate(settings.catalog_url)
     catalog = open_catalog(settings.catalog_url)
     click_ids = ClickIdKeys(settings.click_id_secrets, settings.click_id_ttl_hours)
-    store = await asyncio.to_thread(_open_store, settings)
+    store = await asyncio.to_thread(open_store, settings)
     # a core owns its embedded store and journals alone; with a server, loaders beside other edges take turns with it
     numbers = CatalogNumbers(catalog, asyncio.get_running_loop(), new_id("ldr_"), is_sole=settings.is_embedded_store)
     loader = await asyncio.to_thread(Loader, settings.data_path / "journal", store, numbers)
@@ -52,11 +55,16 @@ async def run_core(settings: Settings, lifeline: int | None) -> None:
         access_log=False,
         timeout_graceful_shutdown=int(DRAIN_SECONDS),
     )
-    server = _Uvicorn(configuration)
-    serving = asyncio.create_task(server.serve())
+    servers = [_Uvicorn(configuration)]
+    serving = [asyncio.create_task(servers[0].serve())]
+    site = Site(settings, catalog, store, loader)
+    commands = uvicorn.Config(create_operator_api(site), log_config=None, access_log=False, lifespan="off")
+    servers.append(_Uvicorn(commands))
+    serving.append(asyncio.create_task(servers[1].serve([listen_for_operators(settings)])))
     await until_told(lifeline)
-    server.should_exit = True
-    await serving
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*serving)
     for task in upkeep:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -64,12 +72,6 @@ async def run_core(settings: Settings, lifeline: int | None) -> None:
     await asyncio.to_thread(_close_store, loader, store)
     await catalog.close()
     os.close(held)
-
-
-def _open_store(settings: Settings) -> Store:
-    store = Store(settings.store_url)
-    store.create_schema()
-    return store
 
 
 def _close_store(loader: Loader, store: Store) -> None:

@@ -48,6 +48,11 @@ async def is_current(url: str) -> bool:
         await engine.dispose()
 
 
+def newest_version() -> str:
+    """Return the version of the tables that this program's migrations lead to."""
+    return str(ScriptDirectory(str(SCRIPTS)).get_current_head())
+
+
 def _version(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 

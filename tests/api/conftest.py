@@ -10,10 +10,12 @@ import pytest
 from fastapi import FastAPI
 
 from stackfluence.api import Core, create_api
-from stackfluence.catalog import Catalog
+from stackfluence.catalog import Catalog, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.events.store import Store
 from stackfluence.settings import Settings
 from tests.api.brands import SECRET, Brand, add_brand
+from tests.api.stored import Journal, open_journal
 
 
 @pytest.fixture
@@ -42,3 +44,16 @@ async def nobody(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Open a client without a key."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="https://api.brand.example") as client:
         yield client
+
+
+@pytest.fixture
+async def journal(sqlite_url: str, store: Store, tmp_path: Path) -> AsyncIterator[Journal]:
+    """Open an API that has an event store, two organizations, and the journal whose events they read."""
+    catalog = open_catalog(sqlite_url)
+    settings = Settings(data_dir=str(tmp_path), base_url="https://go.links.example")
+    api = create_api(Core(settings, catalog, ClickIdKeys({1: SECRET}, 720), store))
+    async with await add_brand(api, catalog, "Brand") as brand, await add_brand(api, catalog, "Other") as other:
+        opened = open_journal(api, brand, other, catalog, store, tmp_path / "journal")
+        yield opened
+        opened.loader.close()
+    await catalog.close()

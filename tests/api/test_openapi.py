@@ -117,7 +117,10 @@ def test_whatever_is_sent_is_answered_as_documented(served: Served) -> None:
     headers = {"Authorization": f"Bearer {served.keys.secret_key}"}
     with requests.Session() as client:
         client.headers.update(headers)
-        links = [{"creator_handle": "emma", "campaign_slug": f"c{n}", "destination_url": "https://x.example"} for n in range(3)]
+        links = [
+            {"creator_handle": "emma", "campaign_slug": f"c{n}", "destination_url": "https://x.example"}
+            for n in range(3)
+        ]
         assert client.post(f"{served.address}/v1/links/bulk", json={"links": links}).status_code == 200
         schema = schemathesis.openapi.from_url(f"{served.address}/openapi.json", headers=headers)
         operations = [found.ok() for found in schema.get_all_operations()]
@@ -157,7 +160,9 @@ def test_the_page_on_http_explains_every_problem_and_no_other() -> None:
     explained = dict(re.findall(r"^### ([a-z-]+)\n\n(\d{3}) ", section, re.MULTILINE))
     known = {problem.type: str(problem.status) for problem in all_problems()}
     source = ROOT / "src" / "stackfluence"
-    edge = "".join(path.read_text() for folder in ("click", "collect") for path in sorted((source / folder).glob("*.py")))
+    edge = "".join(
+        path.read_text() for folder in ("click", "collect") for path in sorted((source / folder).glob("*.py"))
+    )
     told_by_edge = {kind: status for status, kind in re.findall(REFUSAL, edge)}
     assert explained == told_by_edge | known
 

@@ -410,7 +410,7 @@ async def test_a_look_up_never_undoes_a_change_that_came_meanwhile(tmp_path: Pat
         running.snapshot.apply(
             snapshot.EdgeChunk(5, False, [snapshot.EdgeRow(snapshot.LINK, key_of(paused), snapshot.encode(paused))])
         )
-        running.snapshot.finish(5)
+        running.snapshot.finish(5, "lineage")
         answer_now.set()
         await waiting
         assert (await running.get("/c/emma/new")).status == 410
@@ -431,7 +431,7 @@ async def test_a_look_up_never_brings_back_what_was_deleted_meanwhile(tmp_path: 
         await asked.wait()
         running.snapshot.begin()
         running.snapshot.apply(snapshot.EdgeChunk(5, False, [snapshot.EdgeRow(snapshot.LINK, key_of(link), None)]))
-        running.snapshot.finish(5)
+        running.snapshot.finish(5, "lineage")
         running.edge.forget_absent()
         answer_now.set()
         await waiting

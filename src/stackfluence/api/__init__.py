@@ -10,6 +10,8 @@ events reports exports                                              what was mea
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import FastAPI
 
 from stackfluence import __version__
@@ -17,6 +19,8 @@ from stackfluence.api import (
     access,
     campaigns,
     creators,
+    events,
+    exports,
     hosts,
     imports,
     keys,
@@ -25,6 +29,7 @@ from stackfluence.api import (
     posts,
     problems,
     qr,
+    reports,
 )
 from stackfluence.api.core import Core
 
@@ -40,6 +45,9 @@ _ROUTERS = (
     hosts.routes,
     keys.routes,
     organization.routes,
+    events.routes,
+    reports.routes,
+    exports.routes,
 )
 
 
@@ -54,6 +62,8 @@ def create_api(core: Core) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     api.state.core = core
+    api.state.closing = asyncio.Event()  # set it before the server stops: streams end by themselves then
+    api.state.streams = {}  # open ones by organization
     problems.install(api)
     api.add_exception_handler(access.Repeated, access.on_repeated)
     api.add_middleware(access.Gate, core=core)
@@ -68,4 +78,5 @@ def _describe(api: FastAPI) -> None:
     schemas = api.openapi()["components"]["schemas"]
     schemas["Problem"] = problems.SCHEMA
     bulk = imports.Bulk.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= events.event_schema()
     schemas["Bulk"] = {name: value for name, value in bulk.items() if name != "$defs"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from stackfluence.catalog import Catalog
 from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.errors import Unavailable
+from stackfluence.events.store import Store
 from stackfluence.settings import Settings
 
 
@@ -17,4 +18,11 @@ class Core:
     settings: Settings
     catalog: Catalog
     click_ids: ClickIdKeys
-    store: Any = None
+    store: Store | None = None
+
+    @property
+    def events(self) -> Store:
+        """The event store; raises Unavailable without one."""
+        if self.store is None:
+            raise Unavailable("The event store is not open.")
+        return self.store

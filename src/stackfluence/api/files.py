@@ -114,10 +114,10 @@ def read_json_lines(body: bytes, defaults: Mapping[str, str]) -> list[Record]:
     return records
 
 
-def write_csv(rows: Iterable[Sequence[str]]) -> bytes:
-    """Return rows as CSV (RFC 4180), in which no cell is a formula."""
+def write_csv(rows: Iterable[Sequence[str]], *, is_escaped: bool = False) -> bytes:
+    """Return rows as CSV (RFC 4180), in which no cell is a formula; `is_escaped` says that they went through `escape`."""
     out = io.StringIO()
-    csv.writer(out).writerows([escape(cell) for cell in row] for row in rows)
+    csv.writer(out).writerows(row if is_escaped else [escape(cell) for cell in row] for row in rows)
     return out.getvalue().encode()
 
 

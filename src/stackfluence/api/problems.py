@@ -15,7 +15,16 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from stackfluence.errors import Invalid, MalformedJson, NotFound, Problem, StackfluenceError, StoreError, Unavailable, Unexpected
+from stackfluence.errors import (
+    Invalid,
+    MalformedJson,
+    NotFound,
+    Problem,
+    StackfluenceError,
+    StoreError,
+    Unavailable,
+    Unexpected,
+)
 
 log = logging.getLogger(__name__)
 

@@ -32,8 +32,6 @@ LINGER_SECONDS = 2.0  # a client that is still sending has this long to read why
 SWEEP_SECONDS = 1.0
 WRITING, QUEUE = 1, 2  # why nothing is read from a client, as `relay.CORE`: it reads slowly, it asks too fast
 FOREVER = float("inf")
-
-
 log = logging.getLogger(__name__)
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -25,11 +26,12 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
 from stackfluence.clock import now_ms, random_bytes
 from stackfluence.errors import JournalLocked
 from stackfluence.events.event import join_line, split_line
+from stackfluence.events.segment_file import Batch, SegmentFile, sync_directory
 from stackfluence.names import base32
 
 DEADLINE_SECONDS = 0.25  # promise 2: a redirect never waits longer for the disk
@@ -39,6 +41,7 @@ ROTATE_SECONDS = 0.5  # an event is offered to the loader at most this long afte
 SEGMENT_BYTES = 32 << 20
 MAX_WAITING = 50_000  # lines, about 60 MB: what 250 ms can bring in, several times over
 TICK_SECONDS = 0.02
+log = logging.getLogger(__name__)
 
 Settle = Callable[[Any, bool], None]
 
@@ -46,17 +49,6 @@ Settle = Callable[[Any, bool], None]
 # A line that waits for the disk, and whom to tell: organization, body, personal, settle, ticket, monotonic time. A
 # plain tuple: naming its fields would cost more than appending it.
 Entry = tuple[bytes, bytes, bytes, Settle, Any, float]
-
-
-class Batch(NamedTuple):
-    """What the committing thread gets: lines of one node from `first_seq` on; `is_last` asks it to finish."""
-
-    node: str
-    first_seq: int
-    lines: int
-    data: bytes
-    rotate: bool
-    is_last: bool
 
 
 class Journal:
@@ -69,7 +61,7 @@ class Journal:
         self.failures = 0  # batches that the disk refused
         self.late = 0  # lines that reached the disk after they had been answered as not recorded
         self.last_error = ""
-        self._segment = _SegmentFile(directory, is_fsynced)
+        self._segment = SegmentFile(directory, is_fsynced)
         self._node = ""
         self._seq = 0
         self._last_ms = 0
@@ -87,9 +79,19 @@ class Journal:
         self._tick: asyncio.TimerHandle | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Adopt what an earlier edge left and start the committing thread; raises OSError when the disk refuses."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        adopt(self.directory)
+        """Adopt what an earlier edge left and start the committing thread.
+
+        A disk that refuses now, a full one for example, may not keep links from redirecting: it is tried again with
+        the first line, and what could not be adopted waits for the next opening.
+        """
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.directory.parent, self.directory.parent.parent):
+                sync_directory(folder)
+            adopt(self.directory)
+        except OSError as error:
+            self.last_error = str(error)
+            log.warning("journal_not_adopted", extra={"error": str(error)})
         self._loop = loop
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         loop.add_reader(self._wake, self._on_committed)
@@ -134,7 +136,8 @@ class Journal:
         self._jobs.put(Batch(self._node, self._seq + 1, 0, b"", rotate=True, is_last=True))
         await asyncio.to_thread(self._thread.join, STALLED_SECONDS)
         self._loop.remove_reader(self._wake)
-        os.close(self._wake)
+        if not self._thread.is_alive():  # a thread that still waits for the disk will want to tell
+            os.close(self._wake)
         self._thread = None
 
     def _hand_over(self) -> None:
@@ -174,14 +177,11 @@ class Journal:
         else:
             self.failures += 1
             self.last_error = str(error)
-            self._node = (
-                ""  # after a failed sync the kernel forgets what was not written: this file is never trusted again
-            )
+            self._node = ""  # after a failed sync the kernel forgets what was not written: never trust this file again
             self._retry_at = time.monotonic() + RETRY_SECONDS
         if self._waiting:
             self._hand_over()
-        for _, _, _, settle, ticket, _ in entries:
-            settle(ticket, error is None)
+        _settle_all(entries, error is None)
 
     def _on_tick(self) -> None:
         self._tick = self._loop.call_later(TICK_SECONDS, self._on_tick)
@@ -193,8 +193,7 @@ class Journal:
         give_up = self.is_stalled(now)
         while self._waiting and (give_up or now - self._waiting[0][-1] > DEADLINE_SECONDS):
             overdue.append(self._waiting.popleft())
-        for _, _, _, settle, ticket, _ in overdue:
-            settle(ticket, False)
+        _settle_all(overdue, False)
         if self._flying is None and not self._is_scheduled and now >= self._rotate_at:
             self._hand_over()
 
@@ -216,88 +215,12 @@ class Journal:
                 self._segment.rotate(batch.first_seq + batch.lines)
 
 
-class _SegmentFile:
-    """The file being written; used by the committing thread alone, but for reading `has_lines`."""
-
-    def __init__(self, directory: Path, is_fsynced: bool) -> None:
-        self.has_lines = False
-        self.size = 0
-        self._directory = directory
-        self._sync = os.fdatasync if is_fsynced else _no_sync
-        self._file = -1
-        self._path = directory
-        self._node = ""
-
-    def write(self, batch: Batch) -> None:
-        """Append a batch and sync it; raises OSError when not all of it is on disk."""
-        if not batch.lines:
-            return
-        if self._file < 0 or batch.node != self._node:
-            self._start(batch.node, batch.first_seq)
-        view = memoryview(batch.data)
-        while view:
-            view = view[os.write(self._file, view) :]
-        self._sync(self._file)
-        self.size += len(batch.data)
-        self.has_lines = True
-
-    def rotate(self, next_seq: int) -> None:
-        """Finish this segment and start the next. When the disk refuses, the old one stays in use."""
-        if self._file < 0 or not self.has_lines:
-            return
-        fresh = self._path.with_name(f"{next_seq:016d}.open")
+def _settle_all(entries: list[Entry], is_recorded: bool) -> None:
+    for _, _, _, settle, ticket, _ in entries:
         try:
-            descriptor = _create(fresh)
-        except OSError:
-            return
-        old_file, old_path = self._file, self._path
-        self._file, self._path, self.size, self.has_lines = descriptor, fresh, 0, False
-        os.close(old_file)
-        os.rename(old_path, old_path.with_suffix(".segment"))
-        sync_directory(fresh.parent)
-
-    def finish(self) -> None:
-        """Close the segment and leave it to the loader."""
-        if self._file < 0:
-            return
-        os.close(self._file)
-        self._file = -1
-        with contextlib.suppress(OSError):
-            if self.size:
-                self._path.rename(self._path.with_suffix(".segment"))
-            else:
-                self._path.unlink()
-            sync_directory(self._path.parent)
-        self.size, self.has_lines = 0, False
-
-    def abandon(self) -> None:
-        """Cut what the failed batch left behind, as far as the disk allows, and never write to this file again."""
-        if self._file >= 0:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self.size)
-        self.finish()
-        with contextlib.suppress(OSError):
-            self._path.parent.rmdir()  # only when nothing was ever committed in it
-
-    def _start(self, node: str, first_seq: int) -> None:
-        self.finish()
-        folder = self._directory / node
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700)
-            sync_directory(self._directory)
-        self._path = folder / f"{first_seq:016d}.open"
-        self._node, self.size = node, 0
-        self._file = _create(self._path)
-        sync_directory(folder)
-
-
-def _create(path: Path) -> int:
-    """Return the descriptor of a new segment that is locked before anybody can find it under its name."""
-    draft = path.with_suffix(".new")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    draft.rename(path)
-    return descriptor
+            settle(ticket, is_recorded)
+        except Exception:  # one answer that fails may not cost the others theirs
+            log.exception("settle_failed")
 
 
 def new_node() -> str:
@@ -366,16 +289,3 @@ def _whole_lines(path: Path) -> int:
             file.truncate(whole)
             os.fsync(file.fileno())
     return whole
-
-
-def sync_directory(path: Path) -> None:
-    """Put a directory's names on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _no_sync(_descriptor: int) -> None:
-    return

@@ -72,7 +72,7 @@ create table if not exists events (
     signed_click_id String alias JSONExtractString(line, 'signed_click_id'),
     list_versions Map(String, String) alias JSONExtract(line, 'list_versions', 'Map(String, String)'),
     personal_commitment String alias JSONExtractString(line, 'personal_commitment'),
-    leaf_hash FixedString(32) alias SHA256(concat('\0', line)),
+    leaf_hash FixedString(32) alias SHA256(concat('\x00', line)),
     index by_event_id event_id type bloom_filter(0.01) granularity 4,
     index by_click_id click_id type bloom_filter(0.01) granularity 4,
     index by_load load_number type minmax granularity 4,

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from stackfluence.errors import JournalDiverged
-from stackfluence.events.journal import sync_directory
 from stackfluence.events.seal import Seal, read_seal
+from stackfluence.events.segment_file import sync_directory
 
 
 class _Range(msgspec.Struct):

@@ -15,7 +15,7 @@ from pathlib import Path
 from stackfluence.clock import now_ms, rfc3339
 from stackfluence.errors import JournalDiverged
 from stackfluence.events.event import split_line
-from stackfluence.events.journal import sync_directory
+from stackfluence.events.segment_file import sync_directory
 
 ARCHIVE_DAYS = 7  # a loaded segment's bytes stay this long, for whoever must load them again
 MOVED_BYTES = 4 << 20  # a segment this large is moved to the archive; smaller ones are collected in one file an hour

@@ -54,7 +54,7 @@ parsed as (
         personal,
         is_whole,
         position(personal, '\t') as middle,
-        SHA256(concat('\0', leaf)) as leaf_hash,
+        SHA256(concat('\x00', leaf)) as leaf_hash,
         JSONExtract(leaf, 'Tuple(
             schema_version UInt16,
             organization_id String,

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import LargeBinary, Table, func, insert, select, text, update
+from sqlalchemy import LargeBinary, Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stackfluence.catalog import Catalog
-from stackfluence.catalog.books import CatalogLineage, CatalogRevision, Load, VisitorSalt
+from stackfluence.catalog.books import AuditEntry, CatalogLineage, CatalogRevision, EdgeRemoval, Load, VisitorSalt
 from stackfluence.catalog.tables import Base, Organization
 from stackfluence.errors import OperationRefused
 
@@ -24,7 +24,6 @@ LEFT_OUT = frozenset({VisitorSalt.__tablename__})
 BATCH = 5000  # rows a commit: writers of SQLite wait for each other
 # what edges and readers of the installation before may have seen lies behind it: more than a backup's age brings
 JUMP = 1_000_000
-_COUNTED = ("edge_removals", "audit_log")  # PostgreSQL's sequences of these
 
 
 def tables() -> list[Table]:
@@ -131,9 +130,7 @@ async def jump(catalog: Catalog, highest_load: int) -> None:
 async def _advance_sequences(catalog: Catalog, connection: AsyncConnection) -> None:
     if catalog.is_sqlite:  # it counts from the highest row by itself
         return
-    for name in _COUNTED:
-        next_value = text(
-            "SELECT setval(pg_get_serial_sequence(:name, 'id'), "
-            f"coalesce((SELECT max(id) FROM {name}), 0) + 1, false)"  # noqa: S608  (a name of the list above)
-        )
-        await connection.execute(next_value, {"name": name})
+    for table in (EdgeRemoval, AuditEntry):
+        newest = select(func.coalesce(func.max(table.id), 0) + 1).scalar_subquery()
+        sequence = func.pg_get_serial_sequence(table.__tablename__, "id")
+        await connection.execute(select(func.setval(sequence, newest, False)))

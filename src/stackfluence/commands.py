@@ -1,0 +1,190 @@
+"""The command line's operations: what is done to a whole installation, through its running core or without one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stackfluence.errors import OperationRefused
+from stackfluence.operations.site import Tell
+from stackfluence.settings import Settings, read_settings
+
+FOLLOW_SECONDS = 1.0
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines: progress first, the result last.")]
+
+
+def add_operations(cli: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    for command in (load, erase, backup, restore):
+        cli.command()(command)
+
+
+def load(
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until interrupted.")] = False, as_json: Json = False
+) -> None:
+    """Load what waits in the journal into the event store; a running core does so by itself and tells how far it is."""
+    from stackfluence.operations.ask import ask_core
+
+    def tell(message: dict[str, Any]) -> None:
+        if as_json:
+            _print_json(message)
+        elif turn := message.get("turn"):
+            known = f", {turn['known']:,} known" if turn["known"] else ""
+            typer.echo(
+                f"load {turn['load_number']}: {turn['lines']:,} lines, {turn['quarantined']:,} quarantined{known}; "
+                f"{turn['waiting_segments']} segments wait"
+            )
+
+    async def run(settings: Settings) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
+        while True:
+            result = await ask_core(settings, "load", {"follow": follow}, tell)
+            if not follow or result["loaded_by"] != "core":
+                return result
+            if result != shown:  # the core does it: watch
+                _show_load(result, as_json)
+            shown = result
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    try:
+        result = asyncio.run(run(_settings()))
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+    _show_load(result, as_json)
+    if result["held"]:
+        raise typer.Exit(3)
+
+
+def _show_load(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(result)
+        return
+    who = "The running core loads by itself; since it started" if result["loaded_by"] == "core" else "Loaded"
+    number = f", last load number {result['load_number']}" if result.get("load_number") else ""
+    typer.echo(
+        f"{who}: {result['lines']:,} lines in {result['turns']:,} turns, {result['quarantined']:,} quarantined, "
+        f"{result['known']:,} known before{number}; {result['waiting_segments']} segments wait."
+    )
+    for directory, reason in result["held"].items():
+        typer.echo(f"{directory} is held: {reason}", err=True)
+
+
+def erase(
+    organization: Annotated[str, typer.Option(help="The organization's id, org_….")],
+    customer_id: Annotated[str | None, typer.Option(help="The advertiser's own id of the customer.")] = None,
+    click_id: Annotated[str | None, typer.Option(help="A click ID as sent, or the click's UUID.")] = None,
+    session_id: Annotated[str | None, typer.Option(help="A session of the advertiser's site.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Erase a person's data for ever; the events stay, as counts, amounts and hashes, and every proof stays valid."""
+    from stackfluence.operations.ask import ask
+
+    given = {"customer_id": customer_id, "click_id": click_id, "session_id": session_id}
+    chosen = {name: value for name, value in given.items() if value}
+    if len(chosen) != 1:
+        raise typer.BadParameter("give one of --customer-id, --click-id and --session-id")
+    settings, arguments = _settings(), {"organization_id": organization, **chosen}
+    with _progress(as_json) as tell:
+        found = ask(settings, "find-person", arguments, tell)
+    if not as_json:
+        typer.echo(
+            f"{found['events']:,} events belong to this person; {found['rows']:,} of them have personal data in the "
+            f"store, {found['on_disk']:,} lines are in journal and archives."
+        )
+    if not yes:
+        typer.confirm("Erase it for ever?", abort=True, err=True)
+    with _progress(as_json) as tell:
+        done = ask(settings, "erase", arguments, tell)
+    if as_json:
+        _print_json(done)
+        return
+    typer.echo(f"Erased: {done['rows']:,} personal rows, {done['lines']:,} lines in journal and archives.")
+    typer.echo("Copies that left this installation, exports and older backups, are not reached by this.")
+
+
+def backup(
+    directory: Annotated[Path, typer.Argument(help="A new or empty directory, best on another disk.")],
+    as_json: Json = False,
+) -> None:
+    """Write a backup while everything runs: event store, journal, catalog, secrets. Keep it as you keep the secrets."""
+    from stackfluence.operations.ask import ask
+
+    with _progress(as_json) as tell:
+        done = ask(_settings(), "backup", {"directory": str(directory.absolute())}, tell)
+    if as_json:
+        _print_json(done)
+        return
+    typer.echo(
+        f"{done['directory']}: {done['events']:,} events, {done['quarantined']:,} quarantined, "
+        f"{done['journal_files']} journal files, {done['bytes'] / 1e6:,.1f} MB."
+    )
+    if not done["has_secrets"]:
+        typer.echo("The secrets are not in it: they come from the environment. Keep SF_CLICK_ID_SECRET and the others.")
+
+
+def restore(
+    directory: Annotated[Path, typer.Argument(help="A directory that `backup` wrote.")],
+    erasures: Annotated[
+        Path | None, typer.Option(help="A later erasures.jsonl: what was erased since the backup is erased again.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Restore a backup into an empty data directory (SF_DATA_DIR); what it has unloaded is loaded once a core runs."""
+    from stackfluence.operations.restore import restore as put_back
+
+    os.environ["TZ"] = "UTC"
+    with _progress(as_json) as tell:
+        done = put_back(directory.absolute(), erasures, tell)
+    if as_json:
+        _print_json(done)
+        return
+    typer.echo(
+        f"Restored {done['events']:,} events and {done['quarantined_events']:,} quarantined; "
+        f"{done['waiting_segments']} segments are loaded when a core starts: stackfluence serve"
+    )
+
+
+def _settings() -> Settings:
+    """Return the settings of an installation that is there already."""
+    os.environ["TZ"] = "UTC"  # the embedded event store takes the process's zone for the server's
+    settings = read_settings()
+    if not settings.data_path.is_dir():
+        raise OperationRefused(f"{settings.data_path} is no data directory; set SF_DATA_DIR.")
+    settings.check()
+    return settings
+
+
+def _print_json(message: dict[str, Any]) -> None:
+    typer.echo(json.dumps(message))
+
+
+@contextmanager
+def _progress(as_json: bool) -> Iterator[Tell]:
+    """Give what shows progress: a bar on a terminal, JSON lines with --json, else nothing."""
+    if as_json:
+        yield _print_json
+        return
+    if not sys.stderr.isatty():
+        yield lambda _message: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(message: dict[str, Any]) -> None:
+            if "step" in message:
+                bar.update(task, description=message["step"], completed=message["done"], total=message["total"] or None)
+
+        yield tell

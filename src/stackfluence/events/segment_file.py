@@ -1,0 +1,128 @@
+"""The file of a journal that is being written; `journal` has the whole picture."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Batch(NamedTuple):
+    """What the committing thread gets: lines of one node from `first_seq` on; `is_last` asks it to finish."""
+
+    node: str
+    first_seq: int
+    lines: int
+    data: bytes
+    rotate: bool
+    is_last: bool
+
+
+class SegmentFile:
+    """The file being written; used by the committing thread alone, but for reading `has_lines`."""
+
+    def __init__(self, directory: Path, is_fsynced: bool) -> None:
+        self.has_lines = False
+        self.size = 0
+        self._directory = directory
+        self._sync = os.fdatasync if is_fsynced else _no_sync
+        self._file = -1
+        self._path = directory
+        self._node = ""
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch and sync it; raises OSError when not all of it is on disk."""
+        if not batch.lines:
+            return
+        if self._file < 0 or batch.node != self._node:
+            self._start(batch.node, batch.first_seq)
+        view = memoryview(batch.data)
+        while view:
+            view = view[os.write(self._file, view) :]
+        self._sync(self._file)
+        self.size += len(batch.data)
+        self.has_lines = True
+
+    def rotate(self, next_seq: int) -> None:
+        """Finish this segment and start the next. When the disk refuses, the old one stays in use."""
+        if self._file < 0 or not self.has_lines:
+            return
+        fresh = self._path.with_name(f"{next_seq:016d}.open")
+        try:
+            descriptor = _create(fresh)
+        except OSError:
+            return
+        are_names_safe = self.finish()
+        self._file, self._path = descriptor, fresh
+        if not are_names_safe:
+            self.finish()  # a file whose name may be lost takes no lines; the next batch starts another
+
+    def finish(self) -> bool:
+        """Leave the segment to the loader, and only then unlock it, or it would be adopted in between.
+
+        Returns whether the names in its folder are on disk.
+        """
+        if self._file < 0:
+            return True
+        are_names_safe = False
+        with contextlib.suppress(OSError):
+            if self.size:
+                self._path.rename(self._path.with_suffix(".segment"))
+            else:
+                self._path.unlink()
+            sync_directory(self._path.parent)
+            are_names_safe = True
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+        self._file = -1
+        self.size, self.has_lines = 0, False
+        return are_names_safe
+
+    def abandon(self) -> None:
+        """Cut what the failed batch left behind, as far as the disk allows, and never write to this file again."""
+        if self._file >= 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self.size)
+        self.finish()
+        with contextlib.suppress(OSError):
+            self._path.parent.rmdir()  # only when nothing was ever committed in it
+
+    def _start(self, node: str, first_seq: int) -> None:
+        self.finish()
+        folder = self._directory / node
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700)
+            sync_directory(self._directory)
+        self._path = folder / f"{first_seq:016d}.open"
+        self._node, self.size = node, 0
+        self._file = _create(self._path)
+        sync_directory(folder)
+
+
+def _create(path: Path) -> int:
+    """Return the descriptor of a new segment that is locked before anybody can find it under its name."""
+    draft = path.with_suffix(".new")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.rename(path)
+    except OSError:
+        os.close(descriptor)
+        draft.unlink(missing_ok=True)
+        raise
+    return descriptor
+
+
+def sync_directory(path: Path) -> None:
+    """Put a directory's names on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _no_sync(_descriptor: int) -> None:
+    return
