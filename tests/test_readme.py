@@ -36,7 +36,7 @@ def test_the_quickstart_runs_as_it_stands(tmp_path: Path) -> None:
     ) as shell:
         printed, complaints = shell.communicate(timeout=180)
     assert shell.returncode == 0, complaints
-    events = json.loads(printed.strip().splitlines()[-1])["items"]
+    events = json.loads(printed[printed.rindex('{"items"') :])["items"]
     assert [event["event_type"] for event in events] == ["click", "conversion"]
     click, conversion = events
     assert conversion["click_id"] == click["event_id"]

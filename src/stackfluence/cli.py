@@ -48,7 +48,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         print(f"stackfluence {__version__}")
         raise typer.Exit
     logging.basicConfig(level=logging.INFO, handlers=[_log_to_stderr()])
-    for chatty in ("alembic", "uvicorn"):
+    for chatty in ("alembic", "httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

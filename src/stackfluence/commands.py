@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,11 @@ from typing import Annotated, Any
 import typer
 
 from stackfluence.errors import OperationRefused
-from stackfluence.operations.site import Tell
 from stackfluence.settings import Settings, read_settings
 
 FOLLOW_SECONDS = 1.0
+
+Tell = Callable[[dict[str, Any]], None]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines: progress first, the result last.")]
 

@@ -18,6 +18,7 @@ import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -100,7 +101,7 @@ def probe(operation: Any, client: requests.Session, until: float) -> int:
         suppress_health_check=list(HealthCheck),
     )
     @given(case=st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode)))
-    def call(case: schemathesis.Case) -> None:
+    def call(case: Any) -> None:
         nonlocal calls
         if time.monotonic() < until:
             response = case.call(session=client, timeout=10)
@@ -123,7 +124,8 @@ def test_whatever_is_sent_is_answered_as_documented(served: Served) -> None:
         ]
         assert client.post(f"{served.address}/v1/links/bulk", json={"links": links}).status_code == 200
         schema = schemathesis.openapi.from_url(f"{served.address}/openapi.json", headers=headers)
-        operations = [found.ok() for found in schema.get_all_operations()]
+        operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
+        operations = [operation for operation in operations if operation.path != "/v1/events/stream"]  # it has no end
         assert len(operations) >= 30
         calls = 0
         deadline = time.monotonic() + SECONDS

@@ -87,7 +87,7 @@ def read_csv(body: bytes, format: Format | None, defaults: Mapping[str, str]) ->
 
 
 def read_json(body: bytes, defaults: Mapping[str, str]) -> list[Record]:
-    """Return the links of a JSON array, or of an object's `links`; raises MalformedJson or Invalid when it is no such thing."""
+    """Return the links of a JSON array, or of an object's `links`; raises MalformedJson or Invalid for others."""
     try:
         found = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -115,7 +115,7 @@ def read_json_lines(body: bytes, defaults: Mapping[str, str]) -> list[Record]:
 
 
 def write_csv(rows: Iterable[Sequence[str]], *, is_escaped: bool = False) -> bytes:
-    """Return rows as CSV (RFC 4180), in which no cell is a formula; `is_escaped` says that they went through `escape`."""
+    """Return rows as CSV (RFC 4180), in which no cell is a formula; `is_escaped`: cells went through `escape`."""
     out = io.StringIO()
     csv.writer(out).writerows(row if is_escaped else [escape(cell) for cell in row] for row in rows)
     return out.getvalue().encode()

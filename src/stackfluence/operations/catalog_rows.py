@@ -38,12 +38,13 @@ async def rows(catalog: Catalog, counts: dict[str, int]) -> AsyncIterator[bytes]
     """
     async with catalog.snapshot() as connection:
         for table in tables():
-            counts[table.name] = 0
+            name = f"{table.name}"  # as plain text, which SQLAlchemy's name is not
+            counts[name] = 0
             binary = [isinstance(column.type, LargeBinary) for column in table.columns]
             async with connection.stream(select(table).execution_options(yield_per=1000)) as found:
                 async for part in found.partitions():
-                    counts[table.name] += len(part)
-                    yield b"".join(_line(table.name, row, binary) for row in part)
+                    counts[name] += len(part)
+                    yield b"".join(_line(name, row, binary) for row in part)
 
 
 def _line(name: str, row: Iterable[Any], binary: list[bool]) -> bytes:
@@ -65,7 +66,7 @@ async def put_back(catalog: Catalog, lines: Iterable[bytes]) -> dict[str, int]:
 
     Raises OperationRefused for a table this version doesn't have.
     """
-    known = {table.name: table for table in tables()}
+    known = {f"{table.name}": table for table in tables()}
     counts = dict.fromkeys(known, 0)
     batch: list[dict[str, Any]] = []
     current: Table | None = None

@@ -19,7 +19,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
-from stackfluence.errors import StackfluenceError
+from stackfluence.errors import OperationRefused, StackfluenceError
 from stackfluence.operations.perform import OPERATIONS, perform
 from stackfluence.operations.site import Site
 from stackfluence.settings import Settings
@@ -79,6 +79,8 @@ async def _answer(
     try:
         result = await perform(site, operation, arguments, tell)
         tell({"result": result})
+    except OperationRefused as error:
+        tell({"error": error.args[0]})  # without the sentence that it gets again at the other end
     except (StackfluenceError, OSError) as error:
         tell({"error": str(error)})
     except Exception as error:

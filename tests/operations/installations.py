@@ -1,0 +1,127 @@
+"""What tests of operations do with an installation: traffic, and a look into its store when nothing runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+from stackfluence.click import click_id
+from stackfluence.events.statements import Statement
+from stackfluence.events.store import Store
+from tests.processes.serving import PROGRAM, Serving, environment, run, wait_for
+
+
+def new_link(running: Serving) -> str:
+    """Create a link and return its address."""
+    body = {"creator_handle": "emma", "campaign_slug": "spring", "destination_url": "https://brand.example/shop"}
+    answer = httpx.post(f"{running.address}/v1/links", json=body, headers=running.secret, timeout=20)
+    assert answer.status_code == 201, answer.text
+    return f"{running.address}/c/emma/spring"
+
+
+def signed_click_id(answer: httpx.Response) -> str:
+    """Return the click ID of a redirect."""
+    assert answer.status_code == 302, answer.text
+    return parse_qs(urlsplit(answer.headers["location"]).query)["inf_click_id"][0]
+
+
+@dataclass
+class Visitors:
+    """Click a link again and again from a thread; `clicks` are the recorded ones' event ids, as they were answered."""
+
+    link: str
+    clicks: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def _visit(self) -> None:
+        with httpx.Client(timeout=20) as client:
+            while not self._stop.is_set():
+                raw = click_id.decode(signed_click_id(client.get(self.link)))
+                assert raw is not None
+                click = click_id.read(raw)
+                if not click.is_unrecorded:
+                    self.clicks.append(click.event_id)
+
+    @contextlib.contextmanager
+    def visiting(self) -> Iterator[None]:
+        """Visit until the block ends."""
+        thread = threading.Thread(target=self._visit)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join(30)
+
+
+def result(directory: Path, *arguments: str, **more: str) -> dict[str, Any]:
+    """Run a command with --json and return its result."""
+    done = run(directory, *arguments, "--json", **more)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@contextlib.contextmanager
+def stored(directory: Path) -> Iterator[Store]:
+    """Open the store of an installation that doesn't run."""
+    store = Store(f"chdb://{directory / 'events'}")
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def rows(store: Store, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+    """Return the rows of a query of the test's own."""
+    with store.session() as session:
+        return session.rows(Statement("test", "", sql), **parameters)
+
+
+def column(store: Store, sql: str, **parameters: Any) -> list[Any]:
+    """Return the one column of a query of the test's own."""
+    return [next(iter(row.values())) for row in rows(store, sql, **parameters)]
+
+
+@contextlib.contextmanager
+def serving_again(directory: Path) -> Iterator[str]:
+    """Serve an installation that exists, and yield its address once edge and core answer."""
+    log = directory / "again.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*PROGRAM, "serve", "--port", "0"], env=environment(directory), stdout=output, stderr=output
+        )
+    try:
+        address = wait_for(lambda: re.search(r"listens on (\S+)", log.read_text()), log)[1]
+        wait_for(lambda: _answers(f"{address}/openapi.json"), log)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=2).status_code < 500
+    return False
+
+
+def loaded(running: Serving) -> None:
+    """Wait until nothing is left to be loaded."""
+    journal = running.directory / "journal"
+
+    def is_loaded() -> bool:
+        waiting = [path for path in journal.glob("*/n_*/*") if path.suffix in (".segment", ".open")]
+        return not any(path.stat().st_size for path in waiting if path.exists())
+
+    wait_for(is_loaded, running.log)
