@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON lines: progress f
 
 def add_operations(cli: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
-    for command in (load, erase, backup, restore):
+    for command in (load, erase, backup, restore, export, replay):
         cli.command()(command)
 
 
@@ -152,6 +154,56 @@ def restore(
     typer.echo(
         f"Restored {done['events']:,} events and {done['quarantined_events']:,} quarantined; "
         f"{done['waiting_segments']} segments are loaded when a core starts: stackfluence serve"
+    )
+
+
+def export(
+    feed: Annotated[str, typer.Argument(help="events, or seals, which prove that no event was changed.")],
+    organization: Annotated[str, typer.Option(help="The organization's id, org_….")],
+    from_: Annotated[str | None, typer.Option("--from", help="Begin of the time span, RFC 3339.")] = None,
+    to: Annotated[str | None, typer.Option(help="Its end, exclusive.")] = None,
+    form: Annotated[str, typer.Option("--format", help="ndjson, csv or parquet.")] = "ndjson",
+    output: Annotated[Path | None, typer.Option(help="A new file; without it, standard output.")] = None,
+    with_personal: Annotated[bool, typer.Option(help="With what is kept of people, as `replay` needs it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Export an organization's raw events, every row as it was received and sealed."""
+    from stackfluence.operations.ask import ask
+
+    query: dict[str, Any] = {"format": form, "with_personal": with_personal}
+    query |= {name: value for name, value in (("from", from_), ("to", to)) if value}
+    settings = _settings()
+    with tempfile.TemporaryDirectory(dir=settings.data_path, prefix=".export-") as folder:
+        path = Path(folder) / feed if output is None else output.absolute()
+        arguments = {"organization_id": organization, "feed": feed, "query": query, "output": str(path)}
+        with _progress(as_json and output is not None) as tell:
+            done = ask(settings, "export", arguments, tell)
+        if output is None:
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+        elif as_json:
+            _print_json(done)
+        else:
+            typer.echo(f"{output}: {done['rows']:,} rows up to load {done['to_load']}, SHA-256 {done['sha256']}")
+
+
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="NDJSON files of `export events` and `export seals`.")],
+    as_json: Json = False,
+) -> None:
+    """Rebuild an event store in an empty data directory (SF_DATA_DIR) from exports, checking every event's seal."""
+    from stackfluence.operations.replay import replay as rebuild
+
+    os.environ["TZ"] = "UTC"
+    with _progress(as_json) as tell:
+        done = rebuild([path.absolute() for path in files], tell)
+    if as_json:
+        _print_json(done)
+        return
+    typer.echo(
+        f"{done['events']:,} events and {done['quarantined']:,} quarantined, {done['repeated']:,} lines more than once. "
+        f"{done['proven']:,} seals agree with them, {done['partial']:,} cover more than was given; "
+        f"{done['unsealed']:,} lines have no seal here."
     )
 
 

@@ -13,8 +13,10 @@ import pytest
 from starlette.types import Message
 
 from stackfluence.api import events as streaming
+from stackfluence.catalog import load_horizon
 from stackfluence.events import seal
 from stackfluence.events.event import commitment
+from stackfluence.events.store import StatementFailed, Store
 from tests.api.brands import Brand, errors
 from tests.api.stored import Journal
 
@@ -52,7 +54,7 @@ async def test_events_are_found_by_what_they_are(journal: Journal) -> None:
     bad = journal.event("refund", quarantine_reason="missing_field", quarantine_detail="refund_amount_cents")
     await journal.load()
     everything = [click.event_id, sale.event_id]
-    for query, wanted in (
+    wanted_of: list[tuple[dict[str, Any], list[str]]] = [
         ({}, everything),
         ({"event_type": "click"}, [click.event_id]),
         ({"click_id": click.event_id}, everything),
@@ -64,19 +66,20 @@ async def test_events_are_found_by_what_they_are(journal: Journal) -> None:
         ({"from": "2100-01-01T00:00:00Z"}, []),
         ({"is_quarantined": True}, [bad.event_id]),
         ({"is_quarantined": True, "event_type": "click"}, []),
-    ):
+    ]
+    for query, wanted in wanted_of:
         assert (await follow(journal.brand, **query))[0] == wanted, query
-    for query, field in (
-        ({"cursor": "x"}, "cursor"),
-        ({"cursor": "1.2"}, "cursor"),
-        ({"click_id": "x"}, "click_id"),
-        ({"event_type": "like"}, "event_type"),
-        ({"from": "yesterday"}, "from"),
-        ({"limit": 1001}, "limit"),
-        ({"colour": "red"}, "colour"),
+    for field, value in (
+        ("cursor", "x"),
+        ("cursor", "1.2"),
+        ("click_id", "x"),
+        ("event_type", "like"),
+        ("from", "yesterday"),
+        ("limit", "1001"),
+        ("colour", "red"),
     ):
-        response = await journal.brand.get("/v1/events", params=query)
-        assert response.status_code == 422, query
+        response = await journal.brand.get("/v1/events", params={field: value})
+        assert response.status_code == 422, value
         assert set(errors(response)) == {field}
 
 
@@ -140,7 +143,7 @@ class Stream:
         self._gone = asyncio.Event()
         self.status = 0
         self._received: asyncio.Queue[bytes] = asyncio.Queue()
-        self.task = asyncio.create_task(journal.api(self._scope, self._receive, self._send))  # type: ignore[arg-type]
+        self.task = asyncio.create_task(journal.api(self._scope, self._receive, self._send))
 
     async def _receive(self) -> Message:
         await self._gone.wait()
@@ -227,14 +230,14 @@ async def test_one_organization_cannot_take_all_streams(journal: Journal, monkey
 
 async def test_a_stream_waits_for_a_catalog_that_is_away(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "POLL_SECONDS", 0.02)
-    real, failures = streaming.load_horizon, 0
+    failures = 0
 
     async def away(catalog: Any) -> int:
         nonlocal failures
         failures += 1
         if 1 < failures < 4:
             raise ConnectionRefusedError
-        return await real(catalog)
+        return await load_horizon(catalog)
 
     monkeypatch.setattr(streaming, "load_horizon", away)
     async with stream(journal) as live:
@@ -245,7 +248,7 @@ async def test_a_stream_waits_for_a_catalog_that_is_away(journal: Journal, monke
 
 
 async def test_a_store_that_fails_is_a_503(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stackfluence.events.store import StatementFailed, Store
+    from stackfluence.events.store import Store
 
     async def fail(_store: Store, *_statement: Any, **_parameters: Any) -> Any:
         raise StatementFailed("page_of_events", None, "connection refused")

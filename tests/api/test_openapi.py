@@ -18,8 +18,8 @@ import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
-from schemathesis.core.result import Ok
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -31,6 +31,7 @@ from stackfluence.api import Core, create_api
 from stackfluence.api.problems import all_problems
 from stackfluence.catalog import NewOrganization, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.events.store import Store
 from stackfluence.settings import Settings
 from tests.api.brands import SECRET, Brand
 
@@ -49,9 +50,10 @@ CHECKS: list[Any] = [
 class Served:
     """An API behind a real HTTP server, on an event loop of its own."""
 
-    def __init__(self, url: str, directory: Path) -> None:
+    def __init__(self, url: str, directory: Path, store: Store) -> None:
         self._catalog_url = url
         self._directory = directory
+        self._store = store
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -63,7 +65,8 @@ class Served:
         catalog = open_catalog(self._catalog_url)
         async with catalog.writing("cli") as change:
             self.keys = await change.add_organization("Brand", "EUR", "Europe/Berlin")
-        api = create_api(Core(Settings(data_dir=str(self._directory)), catalog, ClickIdKeys({1: SECRET}, 720)))
+        settings = Settings(data_dir=str(self._directory))
+        api = create_api(Core(settings, catalog, ClickIdKeys({1: SECRET}, 720), self._store))
         self.server = uvicorn.Server(uvicorn.Config(api, log_config=None, lifespan="off"))
         await self.server.serve(sockets=[self._socket])
         await catalog.close()
@@ -83,9 +86,9 @@ class Served:
 
 
 @pytest.fixture
-def served(sqlite_url: str, tmp_path: Path) -> Iterator[Served]:
-    """Serve the API over a fresh SQLite catalog on a free port."""
-    with Served(sqlite_url, tmp_path) as server:
+def served(sqlite_url: str, tmp_path: Path, store: Store) -> Iterator[Served]:
+    """Serve the API over a fresh SQLite catalog and event store on a free port."""
+    with Served(sqlite_url, tmp_path, store) as server:
         yield server
 
 
@@ -171,6 +174,7 @@ def test_the_page_on_http_explains_every_problem_and_no_other() -> None:
 
 def test_the_page_on_http_names_every_route() -> None:
     page = (ROOT / "docs" / "http.md").read_text()
-    api = create_api(Core(Settings(), None, None))  # type: ignore[arg-type] — nothing is asked of it
+    nothing: Any = None  # is asked of it
+    api = create_api(Core(Settings(), nothing, nothing))
     routes = {f"{method.upper()} {path}" for path, methods in api.openapi()["paths"].items() for method in methods}
     assert {route for route in routes if f"`{route}`" not in page} == set()

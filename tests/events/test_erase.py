@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stackfluence.clock import now_ms
 from stackfluence.errors import JournalLocked
 from stackfluence.events import erase
 from stackfluence.events.erase import PersonKind, erase_person
@@ -42,7 +45,7 @@ def loader(any_store: Store, journals: Path) -> Iterator[Loader]:
 
 def write(writer: Writer) -> tuple[list[Leaf], list[Leaf]]:
     """Write events of emma and of others; returns both."""
-    told = {"kept": {"customer_hash": EMMA, "properties": SECRET}, "expiring": {"user_agent": SECRET}}
+    told: dict[str, Any] = {"kept": {"customer_hash": EMMA, "properties": SECRET}, "expiring": {"user_agent": SECRET}}
     person = {"visitor_hash": "v1", "session_id": "s1", "click_id": CLICK}
     emma = [
         writer.event("conversion", **told, **person),
@@ -135,8 +138,6 @@ def test_lines_that_an_edge_was_still_writing_are_erased_when_they_are_loaded(
     held = lock(path.with_suffix(".open"))
     assert erase_person(any_store, journals, BRAND, PersonKind.session_id, "s1").lines == 0
     path.with_suffix(".open").rename(path)
-    import os
-
     os.close(held)
     drain(loader)
     assert counts(any_store) == (5, 1, 3)
@@ -145,7 +146,7 @@ def test_lines_that_an_edge_was_still_writing_are_erased_when_they_are_loaded(
 
 def test_what_the_person_does_afterwards_is_not_erased(store: Store, writer: Writer, journals: Path) -> None:
     erase_person(store, journals, BRAND, PersonKind.session_id, "s1")
-    writer.at_ms = erase.now_ms() + 1000
+    writer.at_ms = now_ms() + 1000
     write(writer)
     writer.finish()
     loader = Loader(journals, store, Numbers())
@@ -192,8 +193,6 @@ def test_an_erasure_waits_for_the_loaders_turn(
     held = lock(journals / "w0" / "loader.lock", create=True)
     with pytest.raises(JournalLocked):
         erase_person(store, journals, BRAND, PersonKind.customer_hash, EMMA)
-    import os
-
     os.close(held)
     assert erase_person(store, journals, BRAND, PersonKind.customer_hash, EMMA).events == 3
 

@@ -330,3 +330,15 @@ async def _seals(store: Store, organization_id: str, first_load: int, to_load: i
         if len(rows) < PAGE_ROWS:
             return
         after = (rows[-1]["load_number"], rows[-1]["node"], rows[-1]["first_seq"])
+
+
+async def events_file(core: Core, organization_id: str, asked: ExportQuery) -> tuple[int, int, AsyncIterator[bytes]]:
+    """Return rows, last load number and content of an export, for a command line; raises Invalid, StoreError."""
+    export = await _begin(core, Access(organization_id, ""), asked)
+    return export.rows, export.to_load, _content(export)
+
+
+async def seals_file(core: Core, organization_id: str, asked: LoadRange) -> tuple[None, int, AsyncIterator[bytes]]:
+    """Return the same of an organization's view of the seals; their number isn't known before."""
+    to_load = await _last_load(core, asked)
+    return None, to_load, _seals(core.events, organization_id, asked.after_load + 1, to_load)

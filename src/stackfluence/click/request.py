@@ -95,6 +95,12 @@ def take_host_from_target(request: Request) -> bool:
     return True
 
 
+def cors(request: Request) -> bytes:
+    """Return the headers that let a page read the answer."""
+    origin = request.fields.get(b"origin")
+    return b"access-control-allow-origin: %b\r\nvary: origin\r\n" % origin if origin else b""
+
+
 def problem(date: bytes, status: int, kind: str, detail: str, headers: bytes = b"", is_head: bool = False) -> bytes:
     """Return a whole problem+json response."""
     document = {"type": f"/problems/{kind}", "title": STATUS[status], "status": status, "detail": detail}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from stackfluence.click.relay import Relay
-from stackfluence.click.request import Request, take_host_from_target
+from stackfluence.click.request import Request, cors, take_host_from_target
 from stackfluence.click.visitor import client_address, plain_address
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ class Connection(asyncio.Protocol):
         elif not request.relay.give_up():
             self.transport.abort()  # inside its answer: anything else would be taken for a part of it
             return
-        request.refuse(status, kind, detail)
+        request.refuse(status, kind, detail, cors(request))
 
     def expire(self) -> None:
         """The deadline has passed: close, with a word when a request was under way."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stackfluence.click.request import cors
 from stackfluence.click.visitor import ip_prefix, visitor_hashes
 from stackfluence.clock import uuid7, uuid_text
 from stackfluence.collect import payloads
@@ -40,7 +41,7 @@ MAX_RAW = 16 << 10
 REMEMBERED = 100_000  # event ids whose repetition is answered `duplicate`
 RECORDED_TYPES = {t.value.encode(): t for t in EventType if t is not EventType.click}
 _CONTENT_TYPES = (b"", b"application/json", b"text/plain")
-_RETRY = b"retry-after: 1\r\n"
+_RETRY = b"retry-after: 1\r\naccess-control-expose-headers: retry-after\r\n"
 
 
 class Intake:
@@ -48,7 +49,7 @@ class Intake:
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
-        self.counts: Counter[str] = Counter()  # by IntakeStatus, `refused` and `unavailable`
+        self.counts: Counter[str] = Counter()  # events by IntakeStatus or `unavailable`, and requests `refused`
         self._seen: dict[str, None] = {}
         edge.routes.append((frozenset((b"POST",)), PREFIX, self.post))
         edge.routes.append((frozenset((b"OPTIONS",)), PREFIX, self.preflight))
@@ -127,7 +128,8 @@ class Intake:
             key = self.edge.snapshot.keys.get(hashlib.sha256(text).digest())
         else:
             key = self.edge.snapshot.keys.get(named.encode()) if isinstance(named, str) else None
-        if key is None or key.revoked:
+        is_in_header = scheme.lower() == b"bearer"
+        if key is None or key.revoked or (key.kind == KeyKind.secret and not is_in_header):
             self._refuse(request, 401, "unauthorized", "Send a key of the organization: Authorization: Bearer sf_….")
             return None
         if named and named != key.organization_id:
@@ -157,14 +159,15 @@ class Intake:
             trust_tier=tier,
         )
         status = IntakeStatus.accepted
+        idempotency_key = payloads.idempotency_key(document)
+        if idempotency_key:
+            leaf.event_id = uuid_text(payloads.keyed_event_id(key.organization_id, leaf.event_type, idempotency_key))
         try:
             if event_type is None:
                 raise Unusable(QuarantineReason.unknown_value, "type")
             payload = payloads.read_payload(document)
-            if payload.idempotency_key:
-                leaf.event_id = uuid_text(
-                    payloads.keyed_event_id(key.organization_id, event_type, payload.idempotency_key)
-                )
+            if payload.organization_id not in ("", key.organization_id):
+                raise Unusable(QuarantineReason.unknown_value, "organization_id is not the key's")
             self._describe(request, key, event_type, payload, leaf, kept, expiring, received_ms)
         except Unusable as problem:
             status = IntakeStatus.quarantined
@@ -177,12 +180,13 @@ class Intake:
                 quarantine_reason=problem.reason,
                 quarantine_detail=problem.detail,
             )
-            kept = Kept(salt=fresh_salt())
-            expiring = Expiring(salt=fresh_salt(), raw=msgspec.json.encode(document).decode()[:MAX_RAW])
+            kept, expiring = Kept(salt=fresh_salt()), Expiring(salt=fresh_salt())
+            if not (_opts_out(request, is_browser) or payloads.denies_consent(document)):
+                expiring.raw = msgspec.json.encode(document).decode()[:MAX_RAW]
         if status is IntakeStatus.accepted and leaf.event_id in self._seen:
             status = IntakeStatus.duplicate  # kept all the same: its content may differ, the facts decide
-        kept_bytes = encode_personal(kept) if kept.customer_hash or kept.properties else b""
-        expiring_bytes = encode_personal(expiring)
+        kept_bytes = b"" if kept == Kept(salt=kept.salt) else encode_personal(kept)
+        expiring_bytes = b"" if expiring == Expiring(salt=expiring.salt) else encode_personal(expiring)
         leaf.personal_commitment = commitment(kept_bytes, expiring_bytes)
         place = answer.add(leaf.event_id, status, leaf.quarantine_reason, leaf.quarantine_detail)
         self.edge.journal.append(
@@ -217,32 +221,31 @@ class Intake:
             leaf.is_test = leaf.is_test or verdict.click.is_test
         if verdict.status not in (ClickIdStatus.valid, ClickIdStatus.missing):
             leaf.signed_click_id = payload.inf_click_id[:100]
-        fields = request.fields
-        is_opted_out = is_browser and fields.get(b"sec-gpc") == b"1"
-        leaf.consent = Consent.opted_out if is_opted_out else payload.consent or Consent.unknown
-        kept.properties = properties
+        leaf.consent = Consent.opted_out if _opts_out(request, is_browser) else payload.consent or Consent.unknown
         if leaf.consent in (Consent.opted_out, Consent.denied):
-            return  # nothing that singles a person out
-        if payload.customer_id:
+            return  # nothing that singles a person out, and what the sender wrote in `metadata` might
+        kept.properties = properties
+        if payload.customer_id and organization.customer_key:
             kept.customer_hash = payloads.customer_hash(organization.customer_key, payload.customer_id)
         expiring.page_url, expiring.referrer = payload.page_url[:2_000], payload.referrer[:2_000]
         if is_browser:
-            user_agent = fields.get(b"user-agent", b"")[:1_000]
-            expiring.user_agent = user_agent.decode("latin-1")
+            user_agent = request.fields.get(b"user-agent", b"")
+            expiring.user_agent = user_agent[:1_000].decode("latin-1")
             expiring.ip_prefix = ip_prefix(request.address)
             leaf.visitor_hash, leaf.visitor_hash_before = visitor_hashes(
                 self.edge.snapshot.salts, received_ms, key.organization_id.encode(), request.address, user_agent
             )
 
     def remember(self, event_id: str) -> None:
-        """An event is on disk: its id is a duplicate from now on, as long as it is remembered."""
+        """An event was accepted: its id is a duplicate from now on, as long as it is remembered."""
         if len(self._seen) >= REMEMBERED:
             self._seen.clear()
         self._seen[event_id] = None
 
     def _refuse(self, request: Request, status: int, kind: str, detail: str) -> None:
         self.counts["refused"] += 1
-        request.refuse(status, kind, detail, cors(request))
+        challenge = b"www-authenticate: Bearer\r\n" if status == 401 else b""
+        request.refuse(status, kind, detail, challenge + cors(request))
 
 
 class _Answer:
@@ -267,9 +270,9 @@ class _Answer:
     def settle(self, place: int, is_recorded: bool) -> None:
         """An event is on disk, or not."""
         self._has_failed = self._has_failed or not is_recorded
-        if is_recorded:
-            event = self._events[place]
-            self._intake.counts[event["status"]] += 1
+        event = self._events[place]
+        self._intake.counts[event["status"] if is_recorded else "unavailable"] += 1
+        if is_recorded and event["status"] == IntakeStatus.accepted:
             self._intake.remember(event["event_id"])
         self._waiting -= 1
         if not self._waiting:
@@ -279,7 +282,6 @@ class _Answer:
         """Answer."""
         request = self._request
         if self._has_failed:
-            self._intake.counts["unavailable"] += 1
             detail = "The event could not be put on disk in time; send it again with the same idempotency_key."
             request.refuse(503, "unavailable", detail, _RETRY + cors(request))
             return
@@ -290,10 +292,9 @@ class _Answer:
         )
 
 
-def cors(request: Request) -> bytes:
-    """Return the headers that let a page read the answer."""
-    origin = request.fields.get(b"origin")
-    return b"access-control-allow-origin: %b\r\nvary: origin\r\n" % origin if origin else b""
+def _opts_out(request: Request, is_browser: bool) -> bool:
+    """Whether the visitor's browser sent Global Privacy Control; a server's own headers say nothing about a visitor."""
+    return is_browser and request.fields.get(b"sec-gpc") == b"1"
 
 
 def _type_of(document: object) -> bytes:

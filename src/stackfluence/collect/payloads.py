@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -31,7 +31,21 @@ SERVER_AHEAD_MS = 86_400_000
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PERSONAL_SEGMENT = re.compile(r"[^/]*@[^/]*|[^/]{65,}|[0-9a-fA-F]{32,}")
 
-Text = str | int  # shops number orders and customers; ids beyond 2**53 survive as integers
+Text = str | int  # shops number orders, customers and products; ids beyond 2**53 survive as integers
+
+
+class OrderLine(msgspec.Struct, kw_only=True):
+    """One line of an order as a sender writes it."""
+
+    line_id: Text = ""
+    product_id: Text = ""
+    variant_id: Text = ""
+    sku: Text = ""
+    quantity: int = 1
+    subtotal_cents: int = 0
+    discount_cents: int = 0
+    tax_cents: int = 0
+    is_gift_card: bool = False
 
 
 class Payload(msgspec.Struct, kw_only=True):
@@ -41,7 +55,7 @@ class Payload(msgspec.Struct, kw_only=True):
     inf_click_id: str = ""
     organization_id: str = ""
     key: str = ""
-    session_id: str = ""
+    session_id: Text = ""
     page_url: str = ""
     referrer: str = ""
     time_on_page_ms: int | None = None
@@ -50,7 +64,7 @@ class Payload(msgspec.Struct, kw_only=True):
     shop: str = ""
     revenue_cents: int | None = None
     currency: str = ""
-    coupon_codes: list[str] = []
+    coupon_codes: list[Text] = []
     customer_id: Text = ""
     customer_type: str = ""
     is_renewal: bool = False
@@ -59,11 +73,11 @@ class Payload(msgspec.Struct, kw_only=True):
     tax_cents: int | None = None
     shipping_cents: int | None = None
     gift_card_cents: int | None = None
-    lines: list[Line] = []
+    lines: list[OrderLine] = []
     original_order_id: Text = ""
     refund_amount_cents: int | None = None
     reason: str = ""
-    idempotency_key: str = ""
+    idempotency_key: Text = ""
     occurred_at: str = ""
     consent: str = ""
     is_test: bool = False
@@ -84,6 +98,7 @@ _AMOUNTS = (
     "refund_amount_cents",
 )  # fmt: skip
 _TEXTS = ("session_id", "order_id", "shop", "customer_id", "original_order_id", "reason", "idempotency_key")
+_LINE_TEXTS = ("line_id", "product_id", "variant_id", "sku")
 _REQUIRED = {
     EventType.session: ("session_id",),
     EventType.pageview: ("session_id",),
@@ -129,14 +144,14 @@ def check(event_type: EventType, payload: Payload) -> None:
     if len(payload.coupon_codes) > MAX_CODES or len(payload.lines) > MAX_LINES:
         raise Unusable(QuarantineReason.text_too_long, "coupon_codes or lines")
     for code in payload.coupon_codes:
-        _short("coupon_codes", code)
+        _short("coupon_codes", str(code))
     for line in payload.lines:
         _check_line(line)
 
 
-def _check_line(line: Line) -> None:
-    for name in ("line_id", "product_id", "variant_id", "sku"):
-        _short(f"lines.{name}", getattr(line, name))
+def _check_line(line: OrderLine) -> None:
+    for name in _LINE_TEXTS:
+        _short(f"lines.{name}", str(getattr(line, name)))
     for name in ("quantity", "subtotal_cents", "discount_cents", "tax_cents"):
         _amount(f"lines.{name}", getattr(line, name))
 
@@ -165,7 +180,7 @@ def occurred(payload: Payload, received_ms: int, is_browser: bool) -> tuple[int,
     if not payload.occurred_at:
         return received_ms, False
     try:
-        stated = parse_rfc3339(payload.occurred_at)
+        stated = parse_rfc3339(payload.occurred_at.upper())  # RFC 3339 allows `t` and `z`
     except ValueError:
         raise Unusable(QuarantineReason.wrong_type, "occurred_at must be RFC 3339 with a zone") from None
     if is_browser:
@@ -178,7 +193,7 @@ def occurred(payload: Payload, received_ms: int, is_browser: bool) -> tuple[int,
 
 def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
     """Write what a checked payload says into the leaf."""
-    leaf.session_id = payload.session_id
+    leaf.session_id = str(payload.session_id)
     leaf.engaged_ms = payload.time_on_page_ms or 0
     leaf.order_id = str(payload.order_id)
     leaf.original_order_id = str(payload.original_order_id)
@@ -187,8 +202,8 @@ def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
     leaf.customer_type = payload.customer_type
     leaf.is_renewal = payload.is_renewal
     leaf.reason = payload.reason
-    leaf.lines = payload.lines
-    leaf.coupon_codes = payload.coupon_codes
+    leaf.lines = [_line(line) for line in payload.lines]
+    leaf.coupon_codes = [str(code) for code in payload.coupon_codes]
     leaf.is_test = payload.is_test
     for name in _AMOUNTS:
         setattr(leaf, name, getattr(payload, name))
@@ -201,13 +216,19 @@ def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
         leaf.referrer_host = page_host(payload.referrer)
 
 
+def _line(line: OrderLine) -> Line:
+    fields = msgspec.structs.asdict(line)
+    return Line(**{**fields, **{name: str(fields[name]) for name in _LINE_TEXTS}})
+
+
 def page_parts(url: str) -> tuple[str, dict[str, str]]:
     """Return a page's path, without segments that look like a person or a secret, and its query parameters."""
     try:
         parts = urlsplit(url[:2_000])
     except ValueError:
         return "", {}
-    path = "/".join("…" if _PERSONAL_SEGMENT.fullmatch(segment) else segment for segment in parts.path.split("/"))
+    segments = parts.path.split("/")
+    path = "/".join("…" if _PERSONAL_SEGMENT.fullmatch(unquote(segment)) else segment for segment in segments)
     return path[:500], read_query(parts.query.encode("utf-8", "replace"))
 
 
@@ -234,7 +255,18 @@ def customer_hash(customer_key: bytes, customer_id: Text) -> str:
     return hmac.digest(customer_key, f"id:{customer_id}".encode(), "sha256").hex()[:32]
 
 
-def keyed_event_id(organization_id: str, event_type: EventType, key: str) -> bytes:
+def idempotency_key(document: object) -> str:
+    """Return the key that makes a repetition of this event the same event, even of one that can't be used."""
+    key = document.get("idempotency_key") if isinstance(document, dict) else None
+    return str(key) if isinstance(key, str | int) and not isinstance(key, bool) else ""
+
+
+def denies_consent(document: object) -> bool:
+    """Whether an event that can't be used says at least that its visitor doesn't want to be measured."""
+    return isinstance(document, dict) and document.get("consent") in (Consent.denied, Consent.opted_out)
+
+
+def keyed_event_id(organization_id: str, event_type: str, key: str) -> bytes:
     """Return the UUIDv8 (RFC 9562, section 5.8) that an idempotency key stands for, for ever: 16 bytes."""
     digest = bytearray(hashlib.sha256(f"{organization_id}\0{event_type}\0{key}".encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80

@@ -54,7 +54,7 @@ found as (
 
 select distinct toString(event_id) as event_id
 from found
-where event_id != toUUID('00000000-0000-0000-0000-000000000000')
+where event_id != '00000000-0000-0000-0000-000000000000'
 order by event_id;
 
 -- name: add_erased_events

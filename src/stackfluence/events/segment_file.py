@@ -67,7 +67,6 @@ class SegmentFile:
         if self._file < 0:
             return True
         are_names_safe = False
-        os.close(self._file)
         with contextlib.suppress(OSError):
             if self.size:
                 self._path.rename(self._path.with_suffix(".segment"))

@@ -8,6 +8,7 @@ from typing import Any
 from stackfluence.errors import OperationRefused
 from stackfluence.operations.backup import backup
 from stackfluence.operations.erase import erase, find_person
+from stackfluence.operations.export import export
 from stackfluence.operations.load import load
 from stackfluence.operations.site import Arguments, Site, Tell
 
@@ -18,6 +19,7 @@ OPERATIONS: dict[str, Operation] = {
     "find-person": find_person,
     "erase": erase,
     "backup": backup,
+    "export": export,
 }
 
 
