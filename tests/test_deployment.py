@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stackfluence.cli import cli
 from stackfluence.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +24,16 @@ OURS = {name: service for name, service in SERVICES.items() if service["image"] 
 def test_every_process_is_there() -> None:
     assert {"caddy", "edge", "core", "loader", "postgres", "redis", "clickhouse"} <= set(SERVICES)
     assert {"edge", "core", "loader", "migrate"} == set(OURS)
+
+
+@pytest.mark.parametrize("service", OURS.values(), ids=OURS)
+def test_its_command_is_one_the_command_line_knows(service: dict[str, Any]) -> None:
+    program, name, *options = service["command"]
+    assert program == "stackfluence"
+    known = next(command for command in cli.registered_commands if command.callback.__name__ == name)
+    parameters = inspect.signature(known.callback).parameters
+    given = [option.removeprefix("--").replace("-", "_") for option in options if option.startswith("--")]
+    assert set(given) <= set(parameters)
 
 
 def test_the_loader_sits_beside_the_edge_on_the_same_journal() -> None:

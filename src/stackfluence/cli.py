@@ -141,7 +141,10 @@ async def _demonstrate(
     address = _address(listener)
     print(f"Serving a sample organization on {address}; data in {settings.data_path}")
     print(f"Its secret key, for the API: {sample.secret_key}")
-    print(f"Try a link: {address}/c/{sample.links[0].creator}/{sample.links[0].campaign}/{sample.links[0].asset}   (Ctrl-C ends)", flush=True)
+    print(
+        f"Try a link: {address}/c/{sample.links[0].creator}/{sample.links[0].campaign}/{sample.links[0].asset}   (Ctrl-C ends)",
+        flush=True,
+    )
     stopping, leaving = asyncio.Event(), asyncio.Event()
     serving = asyncio.create_task(supervise(listener, settings.workers, _say_start, stopping))
     on_signals(leaving)
@@ -235,9 +238,15 @@ add_operations(cli)
 
 
 def _ready() -> Settings:
-    """Return checked settings with their secrets, which are generated on a first embedded start."""
+    """Return checked settings with their secrets, which are generated on a first embedded start.
+
+    Beside a database of its own, an installation has several machines, and a secret made on one would be unknown to
+    the others: there, a missing one refuses to start.
+    """
     os.environ["TZ"] = "UTC"  # the embedded event store takes the process's zone for the server's
-    settings = ensure_secrets(read_settings())
+    settings = read_settings()
+    if not settings.database_url:
+        settings = ensure_secrets(settings)
     settings.check()
     return settings
 

@@ -51,22 +51,6 @@ async def accepted(
     return event
 
 
-async def quarantined(running: RunningEdge, event_type: str, body: Any) -> tuple[str, str]:
-    """Send an event that must be quarantined; returns reason and detail, which disk and answer agree upon."""
-    answer = await send(running, event_type, body)
-    assert answer.status == 202, answer
-    assert answer.json["status"] == "quarantined", answer
-    event = running.events()[-1]
-    assert event.leaf.event_id == answer.json["event_id"]
-    assert (event.leaf.quarantine_reason, event.leaf.quarantine_detail) == (
-        answer.json["reason"],
-        answer.json["detail"],
-    )
-    assert event.expiring is not None
-    assert json.loads(event.expiring.raw) == (json.loads(body) if isinstance(body, bytes) else body)
-    return answer.json["reason"], answer.json["detail"]
-
-
 async def test_a_purchase_of_a_server_is_kept_in_full(running: RunningEdge) -> None:
     order = {
         "order_id": "o-1", "shop": "berlin", "revenue_cents": 12_900, "currency": "pln", "subtotal_cents": 12_000,

@@ -21,6 +21,7 @@ from stackfluence.events.seal import broken_link, check_view, is_included
 from stackfluence.events.seal_book import SealBook
 from stackfluence.events.store import Store
 from tests.events.journals import BRAND, NODE, OTHER_BRAND, Numbers, Writer, counts, drain, rows, value
+from tests.stores import drop
 
 EMMA, CLICK = "hash-of-emma", "019aaba6-6480-7663-8128-2d69f5af2110"
 SECRET = "emma@shop.example"
@@ -181,7 +182,7 @@ def test_an_archive_put_back_brings_nothing_back(store: Store, engine_url: str, 
     assert counts(restored) == (5, 1, 3)
     assert value(restored, "select count() from events_personal where customer_hash = 'hash-of-emma'") == 1
     assert SECRET.encode() not in on_disk(journals)
-    restored.close()
+    drop(restored)
 
 
 def test_an_erasure_waits_for_the_loaders_turn(

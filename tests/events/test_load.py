@@ -30,6 +30,7 @@ from tests.events.journals import (
     rows,
     value,
 )
+from tests.stores import drop
 
 
 @pytest.fixture
@@ -205,7 +206,7 @@ def test_an_archive_put_back_fills_a_store_that_lost_it(
     assert (report.lines, report.known) == (3, 0)
     assert counts(restored) == (3, 0, 3)
     second.close()
-    restored.close()
+    drop(restored)
 
 
 class PowerFailure(Exception):

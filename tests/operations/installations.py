@@ -14,8 +14,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from typer.testing import CliRunner
 
+from stackfluence.cli import cli
 from stackfluence.click import click_id
+from stackfluence.errors import StackfluenceError
 from stackfluence.events.statements import Statement
 from stackfluence.events.store import Store
 from tests.processes.serving import PROGRAM, Serving, environment, run, wait_for
@@ -64,12 +67,25 @@ class Visitors:
             thread.join(30)
 
 
-def result(directory: Path, *arguments: str, **more: str) -> dict[str, Any]:
-    """Run a command with --json and return its result."""
-    done = run(directory, *arguments, "--json", **more)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def result(directory: Path, *arguments: str, is_own_process: bool = False) -> dict[str, Any]:
+    """Run a command with --json, by default inside of this process, which is quicker, and return its result."""
+    if is_own_process:
+        done = run(directory, *arguments, "--json")
+        assert done.returncode == 0, done.stderr[-2000:]
+        written = done.stdout
+    else:
+        invoked = CliRunner().invoke(cli, [*arguments, "--json"], env={"SF_DATA_DIR": str(directory)})
+        assert invoked.exit_code == 0, invoked.exception
+        written = invoked.stdout
+    found: dict[str, Any] = json.loads(written.splitlines()[-1])
     return found
+
+
+def refusal(directory: Path, *arguments: str) -> str:
+    """Run a command that can't be carried out, and return why."""
+    invoked = CliRunner().invoke(cli, arguments, env={"SF_DATA_DIR": str(directory)})
+    assert isinstance(invoked.exception, StackfluenceError), invoked.output
+    return str(invoked.exception)
 
 
 @contextlib.contextmanager

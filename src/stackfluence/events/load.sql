@@ -58,7 +58,7 @@ select
     event.trust_tier,
     event.is_test,
     leaf as line,
-    toString(staged.leaf_hash) as leaf_hash,
+    unhex(hex(staged.leaf_hash)) as leaf_hash,
     '' as bytes_hash,
     size as bytes_length
 from staged

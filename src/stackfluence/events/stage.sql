@@ -180,7 +180,7 @@ order by organization_id;
 create or replace temporary table present engine = Memory as
 select
     seq,
-    toString(leaf_hash) as stored_hash
+    unhex(hex(leaf_hash)) as stored_hash
 from events
 where node = {node:String} and seq between {first_seq:UInt64} and {last_seq:UInt64}
 union all
@@ -199,7 +199,7 @@ select count() as present from present;
 select present.seq as seq
 from present
 inner join staged on present.seq = staged.event.seq
-where staged.is_good and present.stored_hash != '' and present.stored_hash != toString(staged.leaf_hash)
+where staged.is_good and present.stored_hash != '' and present.stored_hash != unhex(hex(staged.leaf_hash))
 order by seq
 limit 5;
 

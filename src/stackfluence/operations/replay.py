@@ -2,7 +2,8 @@
 
 Each line's leaf goes through the loader's own statements, so a replayed store answers as the one it came from. Lines
 may come in any order and more than once; another content under the same (node, seq) stops the replay. A seal whose
-leaves are all here is checked against them; one of which every organization's part is given is stored, and proves again.
+leaves are all here is checked against them; one of which every organization's part is given is stored, and proves
+again.
 """
 
 from __future__ import annotations
@@ -115,12 +116,12 @@ def _batches(files: list[Path], given: _Given, tell: Tell) -> Iterator[tuple[str
                 done += len(text)
                 try:
                     exported = decode(text)
-                    place = _note_seal(given, exported) if exported.seal else _line(exported)
+                    if exported.seal is not None:
+                        _note_seal(given, exported)
+                        continue
+                    node, seq, line = _line(exported)
                 except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
                     raise OperationRefused(f"{path.name}, line {number}: {error}.") from None
-                if place is None:
-                    continue
-                node, seq, line = place
                 batch = batches.setdefault(node, {})
                 if seq in batch:
                     _refuse_other(batch[seq], line, node, seq)

@@ -2,11 +2,11 @@
 -- One organization's leaves in a range of a node, in order: what a seal's entry is the root of.
 select
     seq,
-    lower(hex(leaf_hash)) as leaf_hash
+    lower(leaf_hash) as leaf_hash
 from (
     select
         seq,
-        toString(leaf_hash) as leaf_hash
+        hex(leaf_hash) as leaf_hash
     from events
     where
         organization_id = {organization_id:String}
@@ -15,13 +15,14 @@ from (
     union all
     select
         seq,
-        leaf_hash
+        -- as text it lost the zero bytes at its end
+        hex(toFixedString(quarantined_events.leaf_hash, 32)) as leaf_hash
     from quarantined_events
     where
         organization_id = {organization_id:String}
         and node = {node:String}
         and seq between {first_seq:UInt64} and {last_seq:UInt64}
-        and leaf_hash != ''
+        and quarantined_events.leaf_hash != ''
 ) as leaves
 order by seq;
 
