@@ -141,10 +141,9 @@ async def _demonstrate(
     address = _address(listener)
     print(f"Serving a sample organization on {address}; data in {settings.data_path}")
     print(f"Its secret key, for the API: {sample.secret_key}")
-    print(
-        f"Try a link: {address}/c/{sample.links[0].creator}/{sample.links[0].campaign}/{sample.links[0].asset}   (Ctrl-C ends)",
-        flush=True,
-    )
+    link = sample.links[0]
+    path = f"/c/{link.creator}/{link.campaign}/{link.asset}"
+    print(f"Try a link: {address}{path}   (Ctrl-C ends)", flush=True)
     stopping, leaving = asyncio.Event(), asyncio.Event()
     serving = asyncio.create_task(supervise(listener, settings.workers, _say_start, stopping))
     on_signals(leaving)

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import socket
+import sqlite3
 import sys
 
 from stackfluence.catalog import Catalog, changes_since, find_link, open_catalog
@@ -107,10 +108,20 @@ async def _take_over(catalog: Catalog, edge: Edge, copy: Copy) -> None:
             rows += chunk.rows
             revision, lineage = chunk.revision, chunk.lineage
             if len(rows) >= COPY_ROWS:
-                await asyncio.to_thread(copy.write, rows, None)
+                await _keep(copy, rows, None)
                 rows = []
     if revision is None:
+        if copy.is_behind:
+            await _keep(copy, [], links.revision, links.lineage)
         return
     rows += links.finish(revision, lineage)
     edge.forget_absent()
-    await asyncio.to_thread(copy.write, rows, revision, lineage)
+    await _keep(copy, rows, revision, lineage)
+
+
+async def _keep(copy: Copy, rows: list[EdgeRow], revision: int | None, lineage: str = "") -> None:
+    """Put changes into the copy on disk; one that can't be written now is completed later."""
+    try:
+        await asyncio.to_thread(copy.write, rows, revision, lineage)
+    except sqlite3.Error as error:
+        log.warning("snapshot_not_kept", extra={"error": str(error)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -17,14 +18,18 @@ from tests.catalog.samples import AT_MS, a_brand, add_link
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def other(request: pytest.FixtureRequest) -> AsyncIterator[Catalog]:
-    """Open a second, empty catalog, on each database in turn."""
+def other_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of a second database without tables, on each engine in turn."""
     if request.param == "sqlite":
-        url = f"sqlite+aiosqlite:///{request.getfixturevalue('tmp_path') / 'other.sqlite'}"
-    else:
-        url = request.getfixturevalue("empty_postgres_url")
-    await migrate(url)
-    opened = open_catalog(url)
+        return f"sqlite+aiosqlite:///{tmp_path / 'other.sqlite'}"
+    return str(request.getfixturevalue("empty_postgres_url"))
+
+
+@pytest.fixture
+async def other(other_url: str) -> AsyncIterator[Catalog]:
+    """Open a second, empty catalog."""
+    await migrate(other_url)
+    opened = open_catalog(other_url)
     yield opened
     await opened.close()
 

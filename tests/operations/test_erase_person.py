@@ -57,6 +57,8 @@ def test_a_person_is_erased_everywhere_and_every_count_and_proof_stays(tmp_path:
         loaded(running)
         assert on_disk(tmp_path, "remark on emma-1"), "loaded lines are in the archive"
         assert on_disk(tmp_path, PHONE)
+        core = result(tmp_path, "load")
+        assert (core["loaded_by"], core["lines"], core["held"]) == ("core", 6, {})
         exported = tmp_path / "before.ndjson"
         asked = ("export", "events", "--organization", organization_id, "--with-personal")
         before = result(tmp_path, *asked, "--output", str(exported))

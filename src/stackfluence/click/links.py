@@ -5,12 +5,15 @@ Links are kept as packed bytes (one million take about 400 MB) and unpacked when
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
+
+import msgspec
 
 from stackfluence import snapshot
 from stackfluence.click.click_id import ClickIdKeys
@@ -21,6 +24,7 @@ from stackfluence.snapshot import EdgeChunk, EdgeRow, Host, Key, Organization
 MAX_REMEMBERED = 200_000  # request paths whose key is known, and links kept unpacked; about 100 MB when full
 MAX_REMEMBERED_LENGTH = 400  # bytes of host and path: of one link there are endless spellings, however long
 PREFIX = b"/c/"
+log = logging.getLogger(__name__)
 _EPOCH = date(1970, 1, 1).toordinal()
 _SCHEMA = """
 create table if not exists entries (
@@ -79,6 +83,12 @@ class Snapshot:
                 self.paths.clear()  # they would not hear of a change
             self._ready[key] = ready
         return ready
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for known in (self.links, self.keys, self.organizations, self.hosts, self.salts, self.paths, self._ready):
+            known.clear()
+        self.revision, self.lineage = 0, ""
 
     def begin(self) -> None:
         """Begin an answer: what an earlier one left unfinished is asked for again."""
@@ -171,14 +181,43 @@ class Copy:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = path
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        path.chmod(0o600)  # it holds salts
+        self._unwritten: dict[tuple[str, bytes], EdgeRow] = {}  # what the disk refused, to be written with the next
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self._start_over(error)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the disk refused some changes."""
+        return bool(self._unwritten)
+
+    def load_into(self, target: Snapshot) -> None:
+        """Fill an empty snapshot; a copy that is damaged, or of another version of the records, is forgotten."""
+        try:
+            self._load_into(target)
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
+            self._start_over(error)
+            target.clear()
+
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        self._path.chmod(0o600)  # it holds salts
         self._db.executescript("pragma journal_mode = delete; pragma secure_delete = on; pragma synchronous = normal;")
         self._db.executescript(_SCHEMA)
 
-    def load_into(self, target: Snapshot) -> None:
-        """Fill an empty snapshot; a copy of another version of the records is forgotten."""
+    def _start_over(self, error: Exception) -> None:
+        if isinstance(error, sqlite3.OperationalError):
+            raise error  # locked, or the disk refuses: the file itself may be sound
+        log.error("snapshot_damaged", extra={"path": str(self._path), "error": str(error)})
+        self._db.close()
+        self._path.unlink()
+        self._path.with_name(self._path.name + "-journal").unlink(missing_ok=True)
+        self._open()
+
+    def _load_into(self, target: Snapshot) -> None:
         meta = dict(self._db.execute("select name, value from meta").fetchall())
         if meta.get("version") != str(snapshot.SNAPSHOT_VERSION):
             self._db.executescript("delete from entries; delete from meta;")
@@ -188,23 +227,36 @@ class Copy:
         target.finish(int(meta["revision"]), meta["lineage"])
 
     def write(self, rows: list[EdgeRow], revision: int | None, lineage: str = "") -> None:
-        """Put changes on disk; `revision` ends an answer. Blocks: call it from a thread."""
+        """Put changes on disk; `revision` ends an answer. Blocks: call it from a thread.
+
+        Raises sqlite3.Error when the disk refuses; the changes are then written together with the next ones.
+        """
         with self._lock:
-            self._db.execute("begin immediate")
-            self._db.executemany(
-                "delete from entries where space = ? and key = ?", [(r.space, r.key) for r in rows if r.value is None]
-            )
-            self._db.executemany(
-                "insert or replace into entries values (?, ?, ?)", [r for r in rows if r.value is not None]
-            )
-            if revision is not None:
-                values = [
-                    ("version", str(snapshot.SNAPSHOT_VERSION)),
-                    ("revision", str(revision)),
-                    ("lineage", lineage),
-                ]
-                self._db.executemany("insert or replace into meta values (?, ?)", values)
-            self._db.execute("commit")
+            self._unwritten.update({(row.space, row.key): row for row in rows})
+            try:
+                self._write(list(self._unwritten.values()), revision, lineage)
+            except sqlite3.Error:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise
+            self._unwritten.clear()
+
+    def _write(self, rows: list[EdgeRow], revision: int | None, lineage: str) -> None:
+        self._db.execute("begin immediate")
+        self._db.executemany(
+            "delete from entries where space = ? and key = ?", [(r.space, r.key) for r in rows if r.value is None]
+        )
+        self._db.executemany(
+            "insert or replace into entries values (?, ?, ?)", [r for r in rows if r.value is not None]
+        )
+        if revision is not None:
+            values = [
+                ("version", str(snapshot.SNAPSHOT_VERSION)),
+                ("revision", str(revision)),
+                ("lineage", lineage),
+            ]
+            self._db.executemany("insert or replace into meta values (?, ?)", values)
+        self._db.execute("commit")
 
     def close(self) -> None:
         """Close the file, after what is being written."""

@@ -58,9 +58,7 @@ class Findings:
 def find_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, value: str) -> Findings:
     """Count what `erase_person` would erase now, changing nothing; raises StoreError, OSError."""
     with store.session() as session:
-        rows = session.rows(
-            SQL["find_events_of_person"], organization_id=organization_id, kind=kind.value, value=value
-        )
+        rows = session.rows(SQL["find_events_of_person"], organization_id=organization_id, kind=kind.value, value=value)
         event_ids = {row["event_id"] for row in rows}
         on_disk = _events_on_disk(journals, organization_id, kind, value)
         everything = sorted(event_ids | on_disk)

@@ -14,7 +14,9 @@ select
     if(middle > 1, JSONExtractString(substring(personal, 1, middle - 1), 'customer_hash'), '') as customer_hash,
     substring(personal, 1, middle - 1) as kept,
     substring(personal, middle + 1) as expiring,
-    if(middle > 1 and length(personal) > middle, SHA256(substring(personal, middle + 1)), '') as expiring_hash
+    if(
+        middle > 1 and length(personal) > middle, unhex(hex(SHA256(substring(personal, middle + 1)))), ''
+    ) as expiring_hash
 from staged
 where
     is_good

@@ -117,7 +117,8 @@ min_bytes_for_wide_part = 268435456;
 
 -- name: create_quarantined_events
 -- What was received but can't be used, with the reason. An unreadable line keeps its hash and length, never its bytes,
--- which may be personal; `leaf_hash` is empty when the line is in no organization's tree.
+-- which may be personal; `leaf_hash` is empty when the line is in no organization's tree. (What SHA256 returns must be
+-- written as unhex(hex(…)): as a String by any other conversion it would lose the zero bytes at its end.)
 create table if not exists quarantined_events (
     load_number UInt64,
     stored_at DateTime64(3, 'UTC'),

@@ -159,7 +159,7 @@ hashes as (
 select
     organization_id,
     length(level) as leaves,
-    hex(arrayStringConcat(arrayFold(
+    arrayStringConcat(arrayMap(node -> hex(node), arrayFold(
         (below, _) -> arrayMap(
             (own, sibling) -> if(sibling = toFixedString('', 32), own, SHA256(concat('\x01', own, sibling))),
             arrayFilter((_, place) -> place % 2 = 1, below, arrayEnumerate(below)),
