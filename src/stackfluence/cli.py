@@ -178,7 +178,7 @@ def _say_start(name: str, pid: int) -> None:
 
 @cli.command()
 def edge(
-    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     worker: Annotated[int, typer.Option(help="This process's number among the edges of one data directory.")] = 0,
     admin_port: Annotated[int | None, typer.Option(help="A loopback port for /metrics and /readyz.")] = None,
@@ -193,6 +193,8 @@ def edge(
     settings = _ready()
     listener = _listen(host, port) if fd is None else socket.socket(fileno=fd)
     listener.setblocking(False)
+    if fd is None:
+        print(f"Edge {worker} listens on http://{host}:{listener.getsockname()[1]}", flush=True)
     uvloop.run(run_edge(settings, listener, worker, lifeline, admin_port))
 
 

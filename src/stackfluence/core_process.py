@@ -46,8 +46,9 @@ async def run_core(settings: Settings, lifeline: int | None) -> None:
     upkeep = [asyncio.create_task(_keep_salts(catalog)), asyncio.create_task(loader.run())]
     core_socket(settings).unlink(missing_ok=True)
     # the socket is the edges' alone, so what they say of the visitor's address and scheme is believed
+    api = create_api(Core(settings, catalog, click_ids, store))
     configuration = uvicorn.Config(
-        create_api(Core(settings, catalog, click_ids, store)),
+        api,
         uds=str(core_socket(settings)),
         proxy_headers=True,
         forwarded_allow_ips="*",
@@ -58,10 +59,17 @@ async def run_core(settings: Settings, lifeline: int | None) -> None:
     servers = [_Uvicorn(configuration)]
     serving = [asyncio.create_task(servers[0].serve())]
     site = Site(settings, catalog, store, loader)
-    commands = uvicorn.Config(create_operator_api(site), log_config=None, access_log=False, lifespan="off")
+    commands = uvicorn.Config(
+        create_operator_api(site),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(DRAIN_SECONDS),
+    )
     servers.append(_Uvicorn(commands))
     serving.append(asyncio.create_task(servers[1].serve([listen_for_operators(settings)])))
     await until_told(lifeline)
+    api.state.closing.set()  # open streams end, and their clients come back with their cursors
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*serving)

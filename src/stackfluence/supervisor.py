@@ -86,6 +86,9 @@ async def _keep(child: Child, stopping: asyncio.Event, on_start: Callable[[str, 
             *child.command, pass_fds=child.files, start_new_session=True
         )
         on_start(child.name, child.process.pid)
+        if stopping.is_set():
+            await _stop(child)  # it was told to stop before there was a process
+            return
         status = await child.process.wait()
         if stopping.is_set():
             return

@@ -339,7 +339,7 @@ async def test_visitors_of_a_stalled_disk_wait_a_third_of_a_second_at_most(tmp_p
         assert max(waits) < 0.4
         await asyncio.sleep(1.0)
         waits = [*await asyncio.gather(*(click() for _ in range(50)))]
-        assert max(waits) < 0.15
+        assert max(waits) < DEADLINE_SECONDS
         answer = await running.request(
             "POST", "/v1/events/session", b'{"session_id":"s"}', Authorization="Bearer " + SECRET_KEY
         )
@@ -373,6 +373,7 @@ async def test_no_error_of_the_disk_ends_the_journal(
 ) -> None:
     """Each call fails for a while, during which segments are finished and begun; then all is well again."""
     monkeypatch.setattr(journal_module, "ROTATE_SECONDS", 0.02)
+    monkeypatch.setattr(journal_module, "DEADLINE_SECONDS", 10.0)  # what is told False here failed, and nothing is late
     is_failing = False
     real = getattr(os, call)
 

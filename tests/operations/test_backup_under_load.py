@@ -24,7 +24,7 @@ from tests.operations.installations import (
     signed_click_id,
     stored,
 )
-from tests.processes.serving import run, serving, wait_for
+from tests.processes.serving import serving, wait_for
 
 
 def assert_proven(store: Store, organization_id: str, some: int) -> None:
@@ -107,12 +107,9 @@ def test_a_backup_that_was_changed_or_never_finished_is_refused(tmp_path: Path) 
     assert not (tmp_path / "new").exists()
 
 
-def test_a_backup_that_makes_no_sense_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_backup_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert "is no data directory" in refusal(home, "backup", str(home / "copy"))
     result(home, "init", "--org", "Brand")
-    done = run(home, "backup", str(home / "copy"))
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "is inside of the data directory" in done.stderr
+    assert "is inside of the data directory" in refusal(home, "backup", str(home / "copy"))
     assert not (home / "copy").exists()

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from stackfluence.cli import cli
 from stackfluence.events.seal import broken_link
 from stackfluence.events.seal_book import SealBook
+from tests.events.journals import Writer
 from tests.operations.installations import column, loaded, new_link, refusal, result, rows, signed_click_id, stored
 from tests.operations.test_backup_under_load import assert_proven
 from tests.processes.serving import Serving, serving
@@ -106,18 +107,22 @@ def test_a_person_is_erased_everywhere_and_every_count_and_proof_stays(tmp_path:
 
 def test_a_backup_older_than_an_erasure_is_restored_without_the_erased(tmp_path: Path) -> None:
     home, copy, elsewhere = tmp_path / "home", tmp_path / "copy", tmp_path / "elsewhere"
-    with serving(home) as running:
-        organization_id = running.keys["organization_id"]
-        buy(running, new_link(running), PHONE, "emma-1")
-        loaded(running)
-    result(home, "backup", str(copy))  # no core runs: the command opens the store itself
-    result(home, "erase", "--organization", organization_id, "--session-id", "visit-of-emma-1", "--yes")
+    organization_id = result(home, "init", "--org", "Brand")["organization_id"]
+    writer = Writer(home / "journal" / "w0")
+    for session_id in ("visit-1", "visit-2"):
+        expiring = {"page_url": f"https://brand.example/{session_id}"}
+        writer.event("session", organization_id, session_id=session_id, expiring=expiring)
+        writer.finish()
+        result(home, "load")  # no core runs: commands open the store themselves
+    result(home, "backup", str(copy))
+    result(home, "erase", "--organization", organization_id, "--session-id", "visit-1", "--yes")
     done = result(elsewhere, "restore", str(copy), "--erasures", str(home / "erasures.jsonl"))
     assert done["erased_again"] == 1
-    assert on_disk(elsewhere, "https://brand.example/emma-1") == []
+    assert on_disk(elsewhere, "https://brand.example/visit-1") == []
+    assert on_disk(elsewhere, "https://brand.example/visit-2")
     with stored(elsewhere) as store:
-        assert column(store, "select count() from events") == [3]
-        assert column(store, "select count() from events_personal where expiring like '%brand.example/emma-1%'") == [0]
+        assert column(store, "select count() from events") == [2]
+        assert column(store, "select expiring like '%/visit-2%' from events_personal") == [True]
 
 
 def test_an_erasure_of_nobody_or_of_an_unknown_organization_is_refused(tmp_path: Path) -> None:

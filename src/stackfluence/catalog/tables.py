@@ -293,7 +293,7 @@ class Link(Base):
         ForeignKeyConstraint(["organization_id", "post_id"], ["posts.organization_id", "posts.id"]),
         CheckConstraint("status in ('active', 'paused', 'archived')", "status"),
         CheckConstraint("kind in ('organic', 'paid')", "kind"),
-        Index(None, "organization_id", "id"),
+        Index(None, "organization_id", "created_at", "id"),  # lists, newest first
         Index(None, "post_id", sqlite_where=_HAS_POST, postgresql_where=_HAS_POST),
         _CLUSTERED,
     )

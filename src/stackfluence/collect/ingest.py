@@ -169,7 +169,8 @@ class Intake:
             if payload.organization_id not in ("", key.organization_id):
                 raise Unusable(QuarantineReason.unknown_value, "organization_id is not the key's")
             self._describe(request, key, event_type, payload, leaf, kept, expiring, received_ms)
-        except Unusable as problem:
+        except (Unusable, RecursionError) as error:
+            problem = error if isinstance(error, Unusable) else payloads.TOO_DEEP
             status = IntakeStatus.quarantined
             leaf = Leaf(
                 event_id=leaf.event_id,
@@ -182,7 +183,7 @@ class Intake:
             )
             kept, expiring = Kept(salt=fresh_salt()), Expiring(salt=fresh_salt())
             if not (_opts_out(request, is_browser) or payloads.denies_consent(document)):
-                expiring.raw = msgspec.json.encode(document).decode()[:MAX_RAW]
+                expiring.raw = payloads.raw_text(document)[:MAX_RAW]
         if status is IntakeStatus.accepted and leaf.event_id in self._seen:
             status = IntakeStatus.duplicate  # kept all the same: its content may differ, the facts decide
         kept_bytes = b"" if kept == Kept(salt=kept.salt) else encode_personal(kept)

@@ -93,6 +93,7 @@ class Unusable(Exception):
         self.detail = detail[:300]
 
 
+TOO_DEEP = Unusable(QuarantineReason.wrong_type, "nested too deeply")  # what is read can be too deep to be written
 _AMOUNTS = (
     "revenue_cents", "subtotal_cents", "discount_cents", "tax_cents", "shipping_cents", "gift_card_cents",
     "refund_amount_cents",
@@ -248,6 +249,14 @@ def metadata_text(metadata: dict[str, Any]) -> str:
     if len(text) > MAX_METADATA:
         raise Unusable(QuarantineReason.text_too_long, "metadata")
     return text
+
+
+def raw_text(document: object) -> str:
+    """Return what a sender wrote as JSON text, empty when it is nested too deeply."""
+    try:
+        return msgspec.json.encode(document).decode()
+    except RecursionError:
+        return ""
 
 
 def customer_hash(customer_key: bytes, customer_id: Text) -> str:

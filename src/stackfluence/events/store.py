@@ -13,9 +13,10 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import IOBase
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -96,7 +97,7 @@ class Session:
     def stream(self, statement: Statement, form: str, **parameters: Any) -> Iterator[bytes]:
         """Yield a query's answer in one of the engine's formats, `Native` say, in pieces; raises StatementFailed."""
         with _failures(statement.name):
-            answer = self._client.raw_stream(statement.sql, parameters=parameters, fmt=form)
+            answer = cast(IOBase, self._client.raw_stream(statement.sql, parameters=parameters, fmt=form))
             with contextlib.closing(answer):
                 while piece := answer.read(PIECE_BYTES):
                     yield piece

@@ -17,7 +17,7 @@ from uuid import UUID
 from stackfluence.catalog.books import AuditEntry
 from stackfluence.catalog.tables import Organization
 from stackfluence.click import click_id
-from stackfluence.clock import rfc3339
+from stackfluence.clock import now_ms, rfc3339
 from stackfluence.collect.payloads import customer_hash
 from stackfluence.errors import OperationRefused
 from stackfluence.events import erase as erasing
@@ -37,8 +37,8 @@ async def find_person(site: Site, arguments: Arguments, _tell: Tell) -> dict[str
 async def erase(site: Site, arguments: Arguments, _tell: Tell) -> dict[str, Any]:
     """Erase a person and note it; again is harmless. Raises OperationRefused for an unknown organization."""
     organization_id, kind, value = await _person(site, arguments)
+    note(site.settings.data_path / BOOK, organization_id, kind, value, now_ms())  # first: what was asked for must hold
     done = await asyncio.to_thread(erasing.erase_person, site.store, site.journals, organization_id, kind, value)
-    note(site.settings.data_path / BOOK, organization_id, kind, value, done.erased_ms)
     counts = {"events": done.events, "rows": done.rows, "lines": done.lines}
     async with site.catalog.writing("cli") as change:
         entry = AuditEntry(

@@ -25,17 +25,14 @@ def copy_waiting(journals: Path, target: Path) -> Files:
     """
     made: Files = {}
     for directory in sorted(path for path in journals.glob("*") if path.is_dir()):
-        names = {
-            (path.parent.name, path.stem)
-            for _ in range(LISTINGS)
-            for path in directory.glob("n_*/*")
-            if path.suffix in (".open", ".segment")
-        }
-        for node, stem in sorted(names):
-            content = _segment(directory / node / stem)
+        found = [path for _ in range(LISTINGS) for path in directory.glob("n_*/*")]
+        finished = {path.with_suffix("") for path in found if path.suffix == ".segment"}
+        for path in sorted(finished | {path.with_suffix("") for path in found if path.suffix == ".open"}):
+            node, stem = path.parent.name, path.name
+            content, mtime_ns = _segment(path, was_finished=path in finished)
             if content:
                 place = f"{directory.name}/{node}/{stem}.segment"
-                made |= _keep(target, place, iter([content]), _mtime(directory / node / stem))
+                made |= _keep(target, place, iter([content]), mtime_ns)
         book = directory / "seals.jsonl"
         if book.exists():
             content = book.read_bytes()
@@ -78,20 +75,18 @@ def put_back(files: Files, source: Path, journals: Path) -> None:
         sync_directory(folder)
 
 
-def _segment(stem: Path) -> bytes:
-    """Return a segment's whole lines, whether it is finished, being written, or becomes one from the other."""
+def _segment(stem: Path, *, was_finished: bool) -> tuple[bytes, int]:
+    """Return a segment's whole lines and modification time, finished or being written: the one becomes the other."""
     for suffix in (".segment", ".open", ".segment"):
         try:
-            content = stem.with_suffix(suffix).read_bytes()
+            with stem.with_suffix(suffix).open("rb") as file:
+                content, mtime_ns = file.read(), os.fstat(file.fileno()).st_mtime_ns
         except FileNotFoundError:
             continue
-        return content if suffix == ".segment" else content[: _whole(content)]
+        return (content if suffix == ".segment" else content[: _whole(content)]), mtime_ns
+    if not was_finished:
+        return b"", 0  # nothing was ever written to it, and its edge has removed it
     raise OperationRefused(f"{stem} went away while it was copied; does another loader work on this journal?")
-
-
-def _mtime(stem: Path) -> int:
-    found = stem.with_suffix(".segment")
-    return (found if found.exists() else stem.with_suffix(".open")).stat().st_mtime_ns
 
 
 def _whole(content: bytes) -> int:

@@ -21,10 +21,13 @@ OPERATIONS: dict[str, Operation] = {
     "backup": backup,
     "export": export,
 }
+SIDE_BY_SIDE = frozenset({"load", "find-person", "export"})  # they change nothing, and a core may be asked meanwhile
 
 
 async def perform(site: Site, name: str, arguments: Arguments, tell: Tell) -> dict[str, Any]:
     """Carry an operation out and return its result; raises StackfluenceError with what a person can act on."""
+    if site.loader is not None and name in SIDE_BY_SIDE:
+        return await OPERATIONS[name](site, arguments, tell)
     if site.turn.locked():
         raise OperationRefused("Another command is at work in this installation; try again when it is done.")
     async with site.turn:

@@ -223,7 +223,7 @@ def _links() -> None:
     )
     op.create_index("ix_links_campaign_id", "links", ["campaign_id"])
     op.create_index("ix_links_creator_id", "links", ["creator_id"])
-    op.create_index("ix_links_organization_id_id", "links", ["organization_id", "id"])
+    op.create_index("ix_links_organization_id_created_at_id", "links", ["organization_id", "created_at", "id"])
     has_post = sa.text("post_id is not null")
     op.create_index("ix_links_post_id", "links", ["post_id"], sqlite_where=has_post, postgresql_where=has_post)
     op.create_index("ix_links_revision", "links", ["revision"])
