@@ -121,7 +121,9 @@ def measure() -> dict[str, Any]:
     node = "n_0123456789abcdef"
     start_ms = now_ms()
     lines = [click(start_ms + seq // 20, seq, node.encode()) for seq in range(1, LINES + 1)]
-    rates, cpu, spent = [], [], Counter[str]()
+    rates: list[float] = []
+    cpu: list[float] = []
+    spent = Counter[str]()
     with tempfile.TemporaryDirectory(dir=os.environ.get("SF_BENCH_DIR")) as folder:
         for attempt in range(RUNS + 1):
             store = Store(f"chdb://{folder}/engine", f"run_{attempt}")
@@ -135,10 +137,10 @@ def measure() -> dict[str, Any]:
             loader = Loader(segments.parents[1], store, Numbers())
             times = Counter[str]()
             loader.steps = tuple(timed(step, times) for step in loader.steps)
-            loaded, wall, used = 0, time.perf_counter(), time.process_time()
+            loaded, started, begun = 0, time.perf_counter(), time.process_time()
             while report := loader.turn().lines:
                 loaded += report
-            wall, used = time.perf_counter() - wall, time.process_time() - used
+            wall, used = time.perf_counter() - started, time.process_time() - begun
             assert loaded == loader.counts.lines == LINES
             assert not loader.counts.held
             loader.close()

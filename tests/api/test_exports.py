@@ -44,7 +44,7 @@ async def filled(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Journal:
     monkeypatch.setattr(exports, "WINDOW_ROWS", 4)
     for load in range(3):
         for number in range(4):
-            journal.event(link_id=f"lnk_00000000{load}{number}", kept={"customer_hash": f"c{load}"})
+            journal.event(link_id=f"lnk_00000000{load}{number}", kept={"customer_hash": f"customer-{load}"})
             journal.event(brand=journal.other)
         journal.event("conversion", reason="=1+1", revenue_cents=-5, quarantine_reason="amount_out_of_range")
         journal.event("conversion", order_id='-2,"x"', revenue_cents=4999, coupon_codes=["EMMA", "=2"])
@@ -141,14 +141,15 @@ async def test_personal_data_goes_out_only_when_asked_for_and_never_after_an_era
     for line in whole:
         leaf = json.loads(line["leaf"])
         assert leaf["personal_commitment"] == commitment(line["kept"].encode(), line["expiring"].encode())
-    erasing = (store, filled.loader.journals, filled.brand.keys.organization_id, PersonKind.customer_hash, "c1")
+    erasing = (store, filled.loader.journals, filled.brand.keys.organization_id, PersonKind.customer_hash, "customer-1")
     assert (await asyncio.to_thread(erase_person, *erasing)).events == 4
     after = await lines(filled.brand, with_personal=True)
     assert [line["leaf"] for line in after] == [line["leaf"] for line in whole]
     gone = [line for line, before in zip(after, whole, strict=True) if before["kept"] and not line["kept"]]
     assert len(gone) == 4
     assert {line["expiring"] for line in gone} == {""}
-    assert "c1" not in json.dumps(after)
+    assert "customer-1" not in json.dumps(after)
+    assert "customer-2" in json.dumps(after)
 
 
 async def test_anothers_events_are_in_no_file(filled: Journal) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 from typing import Any
 
 import httpx
@@ -47,9 +46,7 @@ async def test_ten_thousand_lines_with_bad_ones_among_them(brand: Brand, other: 
         11: "c1,summer,x,https://x.example/,,too,many",
     }
     rows = [bad.get(n, f"c{n % 100},summer,l{n},https://shop.brand.example/{n},t{n % 3}") for n in range(10_000)]
-    started = time.perf_counter()
     report = await upload(brand, HEADER + "\n".join(rows))
-    assert time.perf_counter() - started < 60
     refused = {
         line["line"] - 2: (line["reason"], [e["field"] for e in line["errors"]])
         for line in report["lines"]

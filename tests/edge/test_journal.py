@@ -387,7 +387,7 @@ async def test_no_error_of_the_disk_ends_the_journal(
 
     monkeypatch.setattr(os, call, failing)
     descriptors = len(os.listdir("/proc/self/fd"))
-    async with open_journal(tmp_path) as (_, outcomes):
+    async with open_journal(tmp_path) as (journal, outcomes):
         for is_failing_now, error in ((False, None), (True, None), (True, OSError(errno.EIO, "sync")), (False, None)):
             is_failing, disk.error = is_failing_now, error
             for _ in range(4):
@@ -396,7 +396,7 @@ async def test_no_error_of_the_disk_ends_the_journal(
         await asyncio.sleep(0.15)
         last = outcomes.append(2)
         await outcomes.all_told()
-        assert all(outcomes.told[number] for number in last)
+        assert all(outcomes.told[number] for number in last), journal.last_error
         assert len(os.listdir("/proc/self/fd")) < descriptors + 10
     adopt(tmp_path)
     ids = found(tmp_path) if call != "ftruncate" else [e.leaf.event_id for e in journal_events(tmp_path)]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stackfluence.events.seal import broken_link
+from stackfluence.events.event import split_line
+from stackfluence.events.seal import broken_link, leaf_hash
 from stackfluence.events.seal_book import SealBook
 from tests.events.journals import Writer
 from tests.operations.installations import column, refusal, result, rows, stored
@@ -85,3 +86,28 @@ def test_an_installation_that_was_restored_by_half_does_not_start(home: tuple[Pa
     assert "the manifest says" in refusal(tmp_path / "again", "restore", str(tmp_path / "copy"))
     assert "restored by half" in refusal(tmp_path / "again", "load")
     assert "restored by half" in refusal(tmp_path / "again", "core")
+
+
+def test_a_quarantined_leaf_whose_hash_ends_in_a_zero_byte_is_proven_and_replayed(
+    home: tuple[Path, Writer], tmp_path: Path
+) -> None:
+    directory, writer = home
+    organization_id = organization_of(directory)
+    while True:  # 1 in 256: as text in the store it would lose that byte
+        writer.event("session", organization_id, quarantine_reason="unusable_field", expiring=None)
+        parts = split_line(writer.waiting[-1])
+        assert parts is not None
+        if leaf_hash(parts.leaf).endswith(b"\0"):
+            break
+        writer.waiting.pop()
+        writer.seq -= 1
+    writer.clicks(2, organization_id=organization_id)
+    writer.finish()
+    assert result(directory, "load")["quarantined"] == 1
+    with stored(directory) as store:
+        assert_proven(store, organization_id, 32)
+    files = [str(tmp_path / feed) for feed in ("events", "seals")]
+    for feed, path in zip(("events", "seals"), files, strict=True):
+        result(directory, "export", feed, "--organization", organization_id, "--with-personal", "--output", path)
+    done = result(tmp_path / "again", "replay", *files)
+    assert (done["quarantined"], done["proven"], done["unsealed"]) == (1, 2, 0)
