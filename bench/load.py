@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ class Numbers:
         return self.last
 
 
-def timed(step: Step, spent: Counter[str]) -> Step:
+def timed(step: Step, spent: defaultdict[str, float]) -> Step:
     """Return a step that adds its seconds to `spent`."""
 
     @wraps(step)
@@ -123,7 +123,7 @@ def measure() -> dict[str, Any]:
     lines = [click(start_ms + seq // 20, seq, node.encode()) for seq in range(1, LINES + 1)]
     rates: list[float] = []
     cpu: list[float] = []
-    spent = Counter[str]()
+    spent: defaultdict[str, float] = defaultdict(float)
     with tempfile.TemporaryDirectory(dir=os.environ.get("SF_BENCH_DIR")) as folder:
         for attempt in range(RUNS + 1):
             store = Store(f"chdb://{folder}/engine", f"run_{attempt}")
@@ -135,7 +135,7 @@ def measure() -> dict[str, Any]:
                 segment.write_bytes(b"".join(lines[first : first + SEGMENT_LINES]))
             os.sync()
             loader = Loader(segments.parents[1], store, Numbers())
-            times = Counter[str]()
+            times: defaultdict[str, float] = defaultdict(float)
             loader.steps = tuple(timed(step, times) for step in loader.steps)
             loaded, started, begun = 0, time.perf_counter(), time.process_time()
             while report := loader.turn().lines:
@@ -148,8 +148,10 @@ def measure() -> dict[str, Any]:
             if attempt:  # the first warms the caches
                 rates.append(LINES / wall)
                 cpu.append(used / LINES * 1e6)
-                spent += times
+                for step, seconds in times.items():
+                    spent[step] += seconds
     leaves, personal = zip(*((len(line.split(b"\t")[1]), len(line.split(b"\t", 2)[2])) for line in lines), strict=True)
+    by_cost = sorted(spent.items(), key=lambda item: -item[1])
     return {
         "lines_per_second": round(statistics.median(rates)),
         "aim": AIM,
@@ -159,7 +161,7 @@ def measure() -> dict[str, Any]:
         "leaf_bytes": round(statistics.mean(leaves)),
         "personal_bytes": round(statistics.mean(personal)),
         "cpu_us_per_line": round(statistics.median(cpu), 2),
-        "wall_us_per_line_by_step": {name: round(t / RUNS / LINES * 1e6, 2) for name, t in spent.most_common() if t},
+        "wall_us_per_line_by_step": {name: round(t / RUNS / LINES * 1e6, 2) for name, t in by_cost if t},
     }
 
 

@@ -374,6 +374,7 @@ async def test_no_error_of_the_disk_ends_the_journal(
     """Each call fails for a while, during which segments are finished and begun; then all is well again."""
     monkeypatch.setattr(journal_module, "ROTATE_SECONDS", 0.02)
     monkeypatch.setattr(journal_module, "DEADLINE_SECONDS", 10.0)  # what is told False here failed, and nothing is late
+    monkeypatch.setattr(journal_module, "STALLED_SECONDS", 10.0)
     is_failing = False
     real = getattr(os, call)
 

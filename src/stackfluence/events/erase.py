@@ -48,7 +48,7 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What an erasure would find: events, stored rows with personal halves, events that wait on the disk or are archived."""
+    """What an erasure would find: events, their personal halves in the store, and events that wait or are archived."""
 
     events: int
     rows: int
