@@ -38,8 +38,8 @@ def writer(journals: Path) -> Writer:
 
 
 @pytest.fixture
-def loader(any_store: Store, journals: Path) -> Iterator[Loader]:
-    loader = Loader(journals, any_store, Numbers())
+def loader(store: Store, journals: Path) -> Iterator[Loader]:
+    loader = Loader(journals, store, Numbers())
     yield loader
     loader.close()
 
@@ -75,41 +75,57 @@ def on_disk(journals: Path) -> bytes:
     ],
 )
 async def test_a_person_is_gone_and_every_proof_and_count_stays(
-    kind: PersonKind, person: str, any_store: Store, loader: Loader, writer: Writer, journals: Path
+    kind: PersonKind, person: str, store: Store, loader: Loader, writer: Writer, journals: Path
 ) -> None:
     emma, others = write(writer)
     writer.finish()
     drain(loader)
-    before = await summary(any_store, BRAND, 1, "UTC")
+    before = await summary(store, BRAND, 1, "UTC")
     seals = SealBook(journals / "w0").seals()
-    done = erase_person(any_store, journals, BRAND, kind, person)
+    done = erase_person(store, journals, BRAND, kind, person)
     assert (done.events, done.rows, done.lines) == (3, 3, 3)
-    assert counts(any_store) == (5, 1, 3)
+    assert counts(store) == (5, 1, 3)
     assert SECRET.encode() not in on_disk(journals)
-    assert await summary(any_store, BRAND, 1, "UTC") == before
+    assert await summary(store, BRAND, 1, "UTC") == before
     assert SealBook(journals / "w0").seals() == seals
     assert broken_link(seals) is None
     for leaf in (*emma, *others[:2]):
-        found = await find_event(any_store, BRAND, 1, leaf.event_id)
+        found = await find_event(store, BRAND, 1, leaf.event_id)
         assert found is not None
         assert found.proof is not None
         assert is_included(found.leaf, found.proof.index, found.proof.leaves, found.proof.path, found.proof.root)
         assert check_view(found.proof.view)
         assert (found.kept + found.expiring == b"") == (leaf in emma)
-    other = await find_event(any_store, OTHER_BRAND, 1, others[2].event_id)
+    other = await find_event(store, OTHER_BRAND, 1, others[2].event_id)
     assert other is not None
     assert other.kept, "another organization's knowledge of her is another matter"
-    assert erase_person(any_store, journals, BRAND, kind, person).lines == 0, "again is harmless"
+    assert erase_person(store, journals, BRAND, kind, person).lines == 0, "again is harmless"
+
+
+def test_a_person_is_erased_from_a_server_as_well(served_store: Store, writer: Writer, journals: Path) -> None:
+    write(writer)
+    writer.finish()
+    loader = Loader(journals, served_store, Numbers())
+    drain(loader)
+    done = erase_person(served_store, journals, BRAND, PersonKind.customer_hash, EMMA)
+    assert (done.events, done.rows, done.lines) == (3, 3, 3)
+    late = Writer(journals / "w1")
+    write(late)
+    late.finish()
+    drain(loader)
+    loader.close()
+    assert counts(served_store) == (5, 1, 3)
+    assert loader.counts.held != {}, "the same numbers with other salts are another content"
 
 
 def test_the_archives_lines_keep_their_leaves_and_their_checksums(
-    any_store: Store, loader: Loader, writer: Writer, journals: Path
+    store: Store, loader: Loader, writer: Writer, journals: Path
 ) -> None:
     write(writer)
     leaves = [line.split(b"\t")[1] for line in writer.waiting]
     writer.finish()
     drain(loader)
-    erase_person(any_store, journals, BRAND, PersonKind.customer_hash, EMMA)
+    erase_person(store, journals, BRAND, PersonKind.customer_hash, EMMA)
     (archive,) = journals.glob("w0/n_*/archive/*.lines")
     parts = [split_line(line) for line in archive.read_bytes().splitlines()]
     assert [part.leaf for part in parts if part] == leaves
@@ -117,31 +133,31 @@ def test_the_archives_lines_keep_their_leaves_and_their_checksums(
 
 
 def test_what_waits_on_the_disk_is_erased_before_it_is_loaded(
-    any_store: Store, loader: Loader, writer: Writer, journals: Path
+    store: Store, loader: Loader, writer: Writer, journals: Path
 ) -> None:
     write(writer)
     path = writer.finish()
     (path.parent / "0000000000000099.torn").write_bytes(b"half a line of " + EMMA.encode())
-    done = erase_person(any_store, journals, BRAND, PersonKind.customer_hash, EMMA)
+    done = erase_person(store, journals, BRAND, PersonKind.customer_hash, EMMA)
     assert (done.events, done.rows, done.lines) == (3, 0, 3)
     assert SECRET.encode() not in on_disk(journals)
     assert not list(journals.rglob("*.torn"))
     drain(loader)
-    assert counts(any_store) == (5, 1, 3)
+    assert counts(store) == (5, 1, 3)
 
 
 def test_lines_that_an_edge_was_still_writing_are_erased_when_they_are_loaded(
-    any_store: Store, loader: Loader, writer: Writer, journals: Path
+    store: Store, loader: Loader, writer: Writer, journals: Path
 ) -> None:
     write(writer)
     path = writer.finish()
     path.rename(path.with_suffix(".open"))
     held = lock(path.with_suffix(".open"))
-    assert erase_person(any_store, journals, BRAND, PersonKind.session_id, "s1").lines == 0
+    assert erase_person(store, journals, BRAND, PersonKind.session_id, "s1").lines == 0
     path.with_suffix(".open").rename(path)
     os.close(held)
     drain(loader)
-    assert counts(any_store) == (5, 1, 3)
+    assert counts(store) == (5, 1, 3)
     assert SECRET.encode() not in on_disk(journals)
 
 

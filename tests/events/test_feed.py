@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from stackfluence.clock import parse_rfc3339
+from stackfluence.clock import now_ms, parse_rfc3339
 from stackfluence.events import feed
 from stackfluence.events.event import commitment
 from stackfluence.events.feed import Cursor, Filters, find_event, page_of_events, read_cursor, summary
 from stackfluence.events.load import Loader
 from stackfluence.events.seal import check_view, is_included
 from stackfluence.events.store import Store
-from tests.events.journals import BRAND, NODE, OTHER_BRAND, Numbers, Writer, drain
+from tests.events.journals import BRAND, NODE, OTHER_BRAND, Numbers, Writer, drain, value
 
 NOBODY = "org_0000009"
 
@@ -26,7 +26,15 @@ def numbers() -> Numbers:
 
 
 @pytest.fixture
-def loader(any_store: Store, tmp_path: Path, numbers: Numbers) -> Iterator[Loader]:
+def loader(store: Store, tmp_path: Path, numbers: Numbers) -> Iterator[Loader]:
+    loader = Loader(tmp_path / "journal", store, numbers)
+    yield loader
+    loader.close()
+
+
+@pytest.fixture
+def any_loader(any_store: Store, tmp_path: Path, numbers: Numbers) -> Iterator[Loader]:
+    """A loader into `any_store`: in this process and over HTTP in turn."""
     loader = Loader(tmp_path / "journal", any_store, numbers)
     yield loader
     loader.close()
@@ -53,25 +61,19 @@ def places(items: list[dict[str, Any]]) -> list[tuple[str, int]]:
 
 
 async def test_a_page_gives_the_leafs_fields_and_when_it_became_readable(
-    any_store: Store, loader: Loader, writer: Writer
+    store: Store, loader: Loader, writer: Writer
 ) -> None:
     leaf = writer.event("conversion", order_id="1001", revenue_cents=4999, currency="EUR")
     writer.finish()
     drain(loader)
-    (item,) = await all_items(any_store, BRAND, 1)
+    (item,) = await all_items(store, BRAND, 1)
     assert (item["event_id"], item["order_id"], item["revenue_cents"]) == (leaf.event_id, "1001", 4999)
     assert (item["load_number"], item["node"], item["seq"]) == (1, NODE, 1)
-    assert abs(parse_rfc3339(item["stored_at"]) - feed_now()) < 120_000
-
-
-def feed_now() -> int:
-    from stackfluence.clock import now_ms
-
-    return now_ms()
+    assert abs(parse_rfc3339(item["stored_at"]) - now_ms()) < 120_000
 
 
 async def test_pages_neither_skip_nor_repeat_while_loads_go_on(
-    any_store: Store, loader: Loader, tmp_path: Path, numbers: Numbers
+    any_store: Store, any_loader: Loader, tmp_path: Path, numbers: Numbers
 ) -> None:
     """Two nodes load in turns, and between any two pages something new becomes readable."""
     writers = [Writer(tmp_path / "journal" / f"w{at}", f"n_000000000000000{at + 1}") for at in range(2)]
@@ -82,7 +84,7 @@ async def test_pages_neither_skip_nor_repeat_while_loads_go_on(
         writer.clicks(3)
         writer.event("click", OTHER_BRAND)
         writer.finish()
-        drain(loader)
+        drain(any_loader)
         page = await page_of_events(any_store, BRAND, numbers.horizon(), after=cursor, limit=2)
         seen += places(page.items)
         cursor = page.next_cursor
@@ -94,28 +96,28 @@ async def test_pages_neither_skip_nor_repeat_while_loads_go_on(
     assert seen == places(await all_items(any_store, BRAND, numbers.horizon(), limit=1000))
 
 
-async def test_a_load_that_is_not_finished_is_not_readable(any_store: Store, loader: Loader, writer: Writer) -> None:
+async def test_a_load_that_is_not_finished_is_not_readable(store: Store, loader: Loader, writer: Writer) -> None:
     writer.clicks(2)
     writer.finish()
     drain(loader)
-    assert await all_items(any_store, BRAND, 0) == []
-    page = await page_of_events(any_store, BRAND, 0)
+    assert await all_items(store, BRAND, 0) == []
+    page = await page_of_events(store, BRAND, 0)
     assert (page.items, page.is_last, page.next_cursor) == ([], True, Cursor())
 
 
-async def test_one_organization_never_sees_anothers(any_store: Store, loader: Loader, writer: Writer) -> None:
+async def test_one_organization_never_sees_anothers(store: Store, loader: Loader, writer: Writer) -> None:
     own = writer.event()
     other = writer.event("conversion", OTHER_BRAND, revenue_cents=5, currency="EUR")
     writer.event("conversion", OTHER_BRAND, quarantine_reason="wrong_type")
     writer.finish()
     drain(loader)
-    assert [item["event_id"] for item in await all_items(any_store, BRAND, 1)] == [own.event_id]
-    assert await all_items(any_store, NOBODY, 1) == []
-    assert await all_items(any_store, BRAND, 1, is_quarantined=True) == []
-    assert await find_event(any_store, BRAND, 1, other.event_id) is None
-    counted = await summary(any_store, BRAND, 1, "UTC")
+    assert [item["event_id"] for item in await all_items(store, BRAND, 1)] == [own.event_id]
+    assert await all_items(store, NOBODY, 1) == []
+    assert await all_items(store, BRAND, 1, is_quarantined=True) == []
+    assert await find_event(store, BRAND, 1, other.event_id) is None
+    counted = await summary(store, BRAND, 1, "UTC")
     assert (counted.received, counted.total.clicks, counted.total.conversions) == (1, 1, 0)
-    found = await find_event(any_store, BRAND, 1, own.event_id)
+    found = await find_event(store, BRAND, 1, own.event_id)
     assert found is not None
     assert OTHER_BRAND not in str(found)
 
@@ -184,40 +186,40 @@ TWICE = "0193b3c0-0000-8000-8000-000000000001"
     ],
 )
 async def test_of_an_events_rows_the_tier_then_the_time_decides(
-    rows: list[dict[str, str]], best: int, any_store: Store, loader: Loader, writer: Writer
+    rows: list[dict[str, str]], best: int, store: Store, loader: Loader, writer: Writer
 ) -> None:
     for at, row in enumerate(rows):
         writer.event("conversion", event_id=TWICE, order_id=str(at), revenue_cents=100 + at, currency="EUR", **row)
     writer.finish()
     drain(loader)
-    assert [item["order_id"] for item in await all_items(any_store, BRAND, 1)] == [str(best)]
-    found = await find_event(any_store, BRAND, 1, TWICE)
+    assert [item["order_id"] for item in await all_items(store, BRAND, 1)] == [str(best)]
+    found = await find_event(store, BRAND, 1, TWICE)
     assert found is not None
     assert (found.event["order_id"], found.rows) == (str(best), len(rows))
-    counted = await summary(any_store, BRAND, 1, "UTC")
+    counted = await summary(store, BRAND, 1, "UTC")
     assert (counted.total.conversions, counted.total.revenue_cents) == (1, {"EUR": 100 + best})
     assert (counted.stored, counted.duplicates, counted.received) == (len(rows), len(rows) - 1, len(rows))
 
 
 async def test_a_better_row_that_comes_later_is_one_more_of_the_feed_and_replaces_in_counts(
-    any_store: Store, loader: Loader, writer: Writer, numbers: Numbers
+    store: Store, loader: Loader, writer: Writer, numbers: Numbers
 ) -> None:
     writer.event("conversion", event_id=TWICE, trust_tier="browser", revenue_cents=1, currency="EUR")
     writer.finish()
     drain(loader)
-    before = await all_items(any_store, BRAND, numbers.horizon())
+    before = await all_items(store, BRAND, numbers.horizon())
     writer.event("conversion", event_id=TWICE, trust_tier="server", revenue_cents=2, currency="EUR")
     writer.event("conversion", event_id=TWICE, trust_tier="browser", revenue_cents=3, currency="EUR")
     writer.finish()
     drain(loader)
-    after = await all_items(any_store, BRAND, numbers.horizon())
+    after = await all_items(store, BRAND, numbers.horizon())
     assert [item["seq"] for item in before] == [1]
     assert [item["seq"] for item in after] == [1, 2], "what was read stays as it was"
-    assert (await summary(any_store, BRAND, numbers.horizon(), "UTC")).total.revenue_cents == {"EUR": 2}
-    assert (await summary(any_store, BRAND, 1, "UTC")).total.revenue_cents == {"EUR": 1}
+    assert (await summary(store, BRAND, numbers.horizon(), "UTC")).total.revenue_cents == {"EUR": 2}
+    assert (await summary(store, BRAND, 1, "UTC")).total.revenue_cents == {"EUR": 1}
 
 
-async def test_the_summary_adds_up(any_store: Store, loader: Loader, writer: Writer) -> None:
+async def test_the_summary_adds_up(any_store: Store, any_loader: Loader, writer: Writer) -> None:
     writer.clicks(3)
     writer.event("session")
     writer.event("pageview")
@@ -231,7 +233,7 @@ async def test_the_summary_adds_up(any_store: Store, loader: Loader, writer: Wri
     writer.event("session", quarantine_reason="wrong_type")
     writer.event("session", quarantine_reason="wrong_type")
     writer.finish()
-    drain(loader)
+    drain(any_loader)
     counted = await summary(any_store, BRAND, 1, "UTC")
     total = counted.total
     assert (total.clicks, total.sessions, total.pageviews, total.identifies) == (3, 1, 1, 1)
@@ -260,12 +262,12 @@ async def test_days_are_those_of_the_organizations_time_zone(store: Store, write
     assert (await summary(store, BRAND, 1, "America/New_York", span)).total.sessions == 1
 
 
-async def test_an_event_comes_with_a_proof_that_holds(any_store: Store, loader: Loader, writer: Writer) -> None:
+async def test_an_event_comes_with_a_proof_that_holds(any_store: Store, any_loader: Loader, writer: Writer) -> None:
     leaves = [writer.event(organization_id=(BRAND, OTHER_BRAND)[at % 2]) for at in range(21)]
     quarantined = writer.event("conversion", quarantine_reason="wrong_type", expiring={"raw": "{}"})
     writer.waiting[4] = b"rotten\n"
     writer.finish()
-    drain(loader)
+    drain(any_loader)
     for leaf in (leaves[0], leaves[20], quarantined):
         found = await find_event(any_store, BRAND, 1, leaf.event_id)
         assert found is not None
@@ -284,17 +286,15 @@ async def test_an_event_comes_with_a_proof_that_holds(any_store: Store, loader: 
     assert await find_event(any_store, BRAND, 1, leaves[4].event_id) is None, "the rotten line"
 
 
-async def test_what_is_quarantined_is_listed_with_its_reason(any_store: Store, loader: Loader, writer: Writer) -> None:
+async def test_what_is_quarantined_is_listed_with_its_reason(store: Store, loader: Loader, writer: Writer) -> None:
     writer.clicks(1)
     writer.event("conversion", quarantine_reason="wrong_type", quarantine_detail="revenue_cents")
     writer.finish()
     drain(loader)
-    (item,) = await all_items(any_store, BRAND, 1, is_quarantined=True)
+    (item,) = await all_items(store, BRAND, 1, is_quarantined=True)
     assert (item["quarantine_reason"], item["quarantine_detail"], item["seq"]) == ("wrong_type", "revenue_cents", 2)
 
 
 def test_the_latest_time_is_one_that_the_store_has(store: Store) -> None:
-    from tests.events.journals import value
-
     sql = "select toString(fromUnixTimestamp64Milli({ms:Int64}, 'UTC')) as at"
     assert value(store, sql, ms=feed.LATEST_MS) == "2299-12-31 23:59:59.999"

@@ -26,7 +26,7 @@ from stackfluence.events.turn import RETENTION_DAYS, SQL, STEPS, AnotherLoads, D
 
 log = logging.getLogger(__name__)
 
-TURN_BYTES = 32 << 20  # larger ones are no faster: columns past 64 MB cost the allocator more than they save
+TURN_BYTES = 64 << 20  # 60,000 clicks; half as much is a third slower: more parts, and background merges of them
 IDLE_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 0.2  # after a failure; doubled up to the last, reset by a turn that loads
 LAST_PAUSE_SECONDS = 30.0
