@@ -40,10 +40,14 @@ def signed_click_id(answer: httpx.Response) -> str:
 
 @dataclass
 class Visitors:
-    """Click a link again and again from a thread; `clicks` are the recorded ones' event ids, as they were answered."""
+    """Click a link again and again from a thread; `clicks` are the recorded ones' event ids, as they were answered.
+
+    `answered` are all: a click that missed the disk's deadline is answered as unrecorded and may be stored all the same.
+    """
 
     link: str
     clicks: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def _visit(self) -> None:
@@ -52,6 +56,7 @@ class Visitors:
                 raw = click_id.decode(signed_click_id(client.get(self.link)))
                 assert raw is not None
                 click = click_id.read(raw)
+                self.answered.append(click.event_id)
                 if not click.is_unrecorded:
                     self.clicks.append(click.event_id)
 
