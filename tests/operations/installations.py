@@ -42,7 +42,7 @@ def signed_click_id(answer: httpx.Response) -> str:
 class Visitors:
     """Click a link again and again from a thread; `clicks` are the recorded ones' event ids, as they were answered.
 
-    `answered` are all: a click that missed the disk's deadline is answered as unrecorded and may be stored all the same.
+    `answered` are all: a click that missed the disk's deadline is answered as unrecorded and may be stored late.
     """
 
     link: str
