@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -391,6 +392,44 @@ def test_lines_missing_between_segments_stop_the_directory(loader: Loader, write
     assert "begins at 5, not at 3" in loader.counts.held["w0"]
 
 
+def test_a_busy_or_failing_journal_keeps_no_other_waiting(
+    loader: Loader, writer: Writer, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "TURN_BYTES", 1)
+    other = Writer(directory.parent / "w1", "n_0000000000000002")
+    failing = Writer(directory.parent / "w2", "n_0000000000000003")
+    for one in (writer, other, failing):
+        for _ in range(2):
+            one.clicks(1)
+            one.finish()
+    honest = loader._turn_of
+
+    def turn_of(journal: Path) -> load.Report | None:
+        if journal.name == "w2":
+            raise StoreError("It refuses.")
+        return honest(journal)
+
+    monkeypatch.setattr(loader, "_turn_of", turn_of)
+    tried = []
+    for _ in range(6):
+        with contextlib.suppress(StoreError):
+            loader.turn()
+        tried.append(loader._last.name)
+    assert tried[:5] == ["w0", "w1", "w2", "w0", "w1"]
+    assert loader.counts.lines == 4
+
+
+def test_thousands_of_small_segments_are_several_turns(
+    loader: Loader, writer: Writer, store: Store, directory: Path
+) -> None:
+    for _ in range(600):
+        writer.clicks(1)
+        writer.finish()
+    assert [report.lines for report in drain(loader)] == [256, 256, 88]
+    assert counts(store) == (600, 0, 600)
+    assert is_archived(directory)
+
+
 def test_a_held_directory_is_tried_again(
     loader: Loader, writer: Writer, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -471,6 +510,15 @@ def test_a_segment_of_which_nothing_can_be_read_is_counted(loader: Loader, write
     drain(loader)
     assert [row["seq"] for row in quarantined(store)] == [1, 2, 3]
     assert counts(store) == (1, 3, 1)
+
+
+def test_a_large_segment_of_which_nothing_can_be_read_is_counted(loader: Loader, writer: Writer, store: Store) -> None:
+    writer.waiting = [b"x\n"] * 999
+    writer.seq = 999
+    writer.finish()
+    drain(loader)
+    assert counts(store) == (0, 999, 0)
+    assert value(store, "select uniqExact(seq) from quarantined_events") == 999
 
 
 def test_an_empty_segment_is_put_away(loader: Loader, writer: Writer, store: Store, directory: Path) -> None:

@@ -95,17 +95,19 @@ def archive(segments: list[Path]) -> None:
     node = segments[0].parent
     folder = node / "archive"
     folder.mkdir(mode=0o700, exist_ok=True)
-    collected = folder / f"{rfc3339(now_ms())[:13]}.lines"
-    for segment in segments:
-        if segment.stat().st_size >= MOVED_BYTES:
-            os.utime(segment)  # the seven days begin now
-            segment.rename(folder / f"{segment.stem}.lines")
-            continue
-        with collected.open("ab") as file:
-            file.write(segment.read_bytes())
+    small = [segment for segment in segments if segment.stat().st_size < MOVED_BYTES]
+    if small:
+        with (folder / f"{rfc3339(now_ms())[:13]}.lines").open("ab") as file:
+            for segment in small:
+                file.write(segment.read_bytes())
             file.flush()
             os.fsync(file.fileno())
-        segment.unlink()
+    for segment in segments:
+        if segment in small:
+            segment.unlink()
+        else:
+            os.utime(segment)  # the seven days begin now
+            segment.rename(folder / f"{segment.stem}.lines")
     sync_directory(folder)
     sync_directory(node)
 

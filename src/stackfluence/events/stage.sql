@@ -11,8 +11,8 @@ from file({pattern:String}, 'RawBLOB', 'bytes String');
 create or replace temporary table staged_files (name String, content String) engine = Memory;
 
 -- name: stage_lines
--- Every line of a turn's segments, taken apart once: checksum, hash, and the fields that traffic has. Sorted by where
--- it will stand in `events`, by a cheap guess that nothing depends on: it spares sorting all columns later.
+-- Every line of a turn's segments, taken apart once: checksum, hash, and the fields that traffic has. Plain text: as
+-- LowCardinality only in the table it costs a fifth less.
 create or replace temporary table staged engine = Memory as
 with
 
@@ -21,17 +21,6 @@ split as (
         name,
         arrayJoin(splitByChar('\n', content)) as line
     from staged_files
-),
-
-sorted as (
-    select
-        name,
-        line
-    from split
-    order by
-        substring(line, position(line, '"organization_id":"') + 19, 11),
-        substring(line, position(line, '"event_type":"') + 14, 4),
-        rowNumberInAllBlocks()
 ),
 
 parts as (
@@ -43,7 +32,7 @@ parts as (
         substring(line, tab + 1) as personal,
         tab > 10
         and startsWith(line, concat(leftPad(lower(hex(CRC32(substring(line, 10)))), 8, '0'), '\t')) as is_whole
-    from sorted
+    from split
 ),
 
 parsed as (
@@ -143,11 +132,11 @@ with
 
 hashes as (
     select
-        event.organization_id as organization_id,
+        organization_id,
         groupArray(leaf_hash) as level
     from (
         select
-            event,
+            event.organization_id as organization_id,
             leaf_hash
         from staged
         where is_good

@@ -27,6 +27,7 @@ RETENTION_DAYS = 90
 # what ClickHouse says of values, not of itself: parse and conversion errors, and too many partitions for one insert
 _ROW_ERRORS = {6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 252, 321, 349, 376, 407, 467}
 _TOO_MANY_PARTS = 252
+_UNREADABLE_AT_ONCE = 200  # parameters travel in the address of a request
 _GLOB = frozenset("*?{}[]\\")
 
 
@@ -237,16 +238,18 @@ def load_quarantined(desk: Desk, turn: Turn) -> None:
 
 def load_unreadable(desk: Desk, turn: Turn, unreadable: Sequence[Unreadable]) -> None:
     """Insert the places of lines that can't be read."""
-    desk.session.run(
-        SQL["load_unreadable"],
-        load_number=turn.load_number,
-        node=turn.node,
-        organizations=[line.organization_id for line in unreadable],
-        seqs=[line.seq for line in unreadable],
-        leaf_hashes=[line.leaf_hash for line in unreadable],
-        bytes_hashes=[line.bytes_hash for line in unreadable],
-        lengths=[line.length for line in unreadable],
-    )
+    for start in range(0, len(unreadable), _UNREADABLE_AT_ONCE):
+        some = unreadable[start : start + _UNREADABLE_AT_ONCE]
+        desk.session.run(
+            SQL["load_unreadable"],
+            load_number=turn.load_number,
+            node=turn.node,
+            organizations=[line.organization_id for line in some],
+            seqs=[line.seq for line in some],
+            leaf_hashes=[line.leaf_hash for line in some],
+            bytes_hashes=[line.bytes_hash for line in some],
+            lengths=[line.length for line in some],
+        )
 
 
 def load_events(desk: Desk, turn: Turn) -> None:
