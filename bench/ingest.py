@@ -32,7 +32,7 @@ def run() -> dict[str, Any]:
     with rig.nginx() as yardstick, rig.edge(1) as (address, organization, _process):
         keys = ClickIdKeys(Settings(click_id_secret=rig.SECRET).click_id_secrets, 720)
         mint = keys.mint_for(organization["organization_id"], "lnk_0000000001")
-        script = SCRIPT % (organization["secret_key"], mint(uuid7(now_ms()), 0).decode())
+        script = SCRIPT % (organization["secret_key"], mint(uuid7(now_ms())[0], 0).decode())
         rig.wrk(address, script, 128, 2.0)
         rounds = [
             (rig.wrk(yardstick, PLAIN, 128, SECONDS), rig.wrk(address, script, 128, SECONDS)) for _ in range(ROUNDS)

@@ -15,7 +15,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from stackfluence.clock import now_ms, rfc3339, uuid7, uuid_text
+from stackfluence.clock import now_ms, rfc3339, uuid7
 from stackfluence.events.event import Expiring, Leaf, commitment, encode_leaf, encode_personal, fresh_salt, join_line
 from stackfluence.events.load import Loader
 from stackfluence.events.store import Store
@@ -44,7 +44,7 @@ def run() -> dict[str, Any]:
 
 def click(at_ms: int, seq: int, node: bytes) -> bytes:
     """Return a click's line as an edge writes it, with 25 fields or so and what it keeps of the headers."""
-    event_id, at = uuid_text(uuid7(at_ms)), rfc3339(at_ms)
+    event_id, at = uuid7(at_ms)[1], rfc3339(at_ms)
     is_campaign = seq % 4 == 0
     signals = json.dumps({"method": "GET", "transport": "https", "headers": [["host", "go.brand.example"]]})
     expiring = encode_personal(

@@ -11,10 +11,17 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POOL_BYTES = 4096  # one getrandom(2) call (about 0.6 µs) serves 400 event ids
-_UUID7_FIXED = 7 << 76 | 2 << 62  # version and variant
-_UUID7_RANDOM = (1 << 76) - 1 & ~(3 << 62)
 _pool = b""
 _pool_at = _POOL_BYTES
+
+_TAIL_BYTES = 10  # of a UUIDv7, after its time
+_TAILS_BYTES = 400 * _TAIL_BYTES
+_VERSION_AND_VARIANT = int.from_bytes(b"\x70\0\x80\0\0\0\0\0\0\0" * 400, "big")
+_RANDOM_BITS = int.from_bytes(b"\x0f\xff\x3f\xff\xff\xff\xff\xff\xff\xff" * 400, "big")
+_tails, _tails_hex = b"", ""
+_tail_at = _TAILS_BYTES
+_uuid_ms = -1
+_uuid_time, _uuid_time_text = b"", ""
 
 
 def now_ms() -> int:
@@ -35,17 +42,31 @@ def random_bytes(size: int) -> bytes:
 
 
 def _forget_pool() -> None:
-    global _pool_at
-    _pool_at = _POOL_BYTES
+    global _pool_at, _tail_at
+    _pool_at, _tail_at = _POOL_BYTES, _TAILS_BYTES
 
 
 os.register_at_fork(after_in_child=_forget_pool)  # two processes must never share randomness
 
 
-def uuid7(at_ms: int) -> bytes:
-    """Return a UUIDv7 (RFC 9562, section 5.7) of `at_ms` as 16 bytes: 48 bits of time, 74 of randomness."""
-    random = int.from_bytes(random_bytes(10), "big") & _UUID7_RANDOM
-    return (at_ms << 80 | random | _UUID7_FIXED).to_bytes(16, "big")
+def uuid7(at_ms: int) -> tuple[bytes, str]:
+    """Return a UUIDv7 (RFC 9562, section 5.7) of `at_ms`, 48 bits of time and 74 of randomness, as bytes and as text.
+
+    The randomness of 400 is drawn and brought into shape at once: every click needs one.
+    """
+    global _tails, _tails_hex, _tail_at, _uuid_ms, _uuid_time, _uuid_time_text
+    if _tail_at == _TAILS_BYTES:
+        drawn = int.from_bytes(os.urandom(_TAILS_BYTES), "big")
+        _tails = (drawn & _RANDOM_BITS | _VERSION_AND_VARIANT).to_bytes(_TAILS_BYTES, "big")
+        _tails_hex, _tail_at = _tails.hex(), 0
+    if at_ms != _uuid_ms:
+        _uuid_time = at_ms.to_bytes(6, "big")
+        text = _uuid_time.hex()
+        _uuid_ms, _uuid_time_text = at_ms, f"{text[:8]}-{text[8:]}"
+    start, end = _tail_at, _tail_at + _TAIL_BYTES
+    _tail_at = end
+    tail = _tails_hex[2 * start : 2 * end]
+    return _uuid_time + _tails[start:end], f"{_uuid_time_text}-{tail[:4]}-{tail[4:8]}-{tail[8:]}"
 
 
 def uuid_text(raw: bytes) -> str:

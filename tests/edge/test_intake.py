@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stackfluence.click.click_id import TEST, UNRECORDED, ClickIdKeys
-from stackfluence.clock import now_ms, parse_rfc3339, rfc3339, uuid7, uuid_text
+from stackfluence.clock import now_ms, parse_rfc3339, rfc3339, uuid7
 from stackfluence.collect import ingest
 from tests.edge.edges import (
     LINK,
@@ -543,8 +543,8 @@ async def test_a_servers_stated_time_is_kept(running: RunningEdge) -> None:
 
 def a_click_id(age_days: float = 0, flags: int = 0, organization: str = ORGANIZATION) -> tuple[str, str]:
     """Mint a click ID issued some days ago; returns it and its event id."""
-    event = uuid7(now_ms() - int(age_days * DAY_MS))
-    return ClickIdKeys(SECRETS, TTL_HOURS).mint_for(organization, LINK)(event, flags).decode(), uuid_text(event)
+    event, event_id = uuid7(now_ms() - int(age_days * DAY_MS))
+    return ClickIdKeys(SECRETS, TTL_HOURS).mint_for(organization, LINK)(event, flags).decode(), event_id
 
 
 async def test_a_valid_click_id_names_click_and_link(running: RunningEdge) -> None:

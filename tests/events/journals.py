@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stackfluence.clock import parse_rfc3339, rfc3339, uuid7, uuid_text
+from stackfluence.clock import parse_rfc3339, rfc3339, uuid7
 from stackfluence.events.event import (
     Expiring,
     Kept,
@@ -66,7 +66,7 @@ class Writer:
             encode_personal(None if kept is None else Kept(salt=fresh_salt(), **kept)),
             encode_personal(None if expiring is None else Expiring(salt=fresh_salt(), **expiring)),
         )
-        event_id = fields.pop("event_id", None) or uuid_text(uuid7(self.at_ms))
+        event_id = fields.pop("event_id", None) or uuid7(self.at_ms)[1]
         at = {"occurred_at": rfc3339(self.at_ms), "received_at": rfc3339(self.at_ms)}
         if event_type == "click":
             fields.setdefault("click_id", event_id)

@@ -9,9 +9,9 @@ import msgspec
 
 from stackfluence.click import click_id
 from stackfluence.click.destination import Destination
-from stackfluence.click.evidence import Evidence, evidence, kept_headers
-from stackfluence.click.visitor import ip_prefix, landing_parameters, read_query, referrer_host, visitor_hashes
-from stackfluence.clock import random_bytes, rfc3339, uuid7, uuid_text
+from stackfluence.click.head import Head
+from stackfluence.click.visitor import ip_prefix, landing_parameters, read_query, visitor_hashes
+from stackfluence.clock import random_bytes, rfc3339, uuid7
 from stackfluence.events.event import NOTHING, SALT_BYTES
 from stackfluence.vocabulary import RedirectOutcome
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from stackfluence.click.edge import Edge
     from stackfluence.click.request import Request
 
-_NO_BYTES, _NOTHING_KEPT = sha256(), sha256(NOTHING)
+_NOTHING_KEPT = sha256(NOTHING)
 encode = msgspec.json.Encoder().encode
 _FOUND = (
-    b"HTTP/1.1 302 Found\r\ndate: %b\r\nlocation: %b\r\n"
-    b"cache-control: private, no-store\r\nx-robots-tag: noindex\r\ncontent-length: 0\r\n\r\n"
+    b"HTTP/1.1 302 Found\r\ncache-control: private, no-store\r\nx-robots-tag: noindex\r\ncontent-length: 0\r\n"
+    b"date: %b\r\nlocation: %b\r\n\r\n"
 )
 
 
@@ -33,7 +33,7 @@ Ticket = tuple["Request", Destination, bytes, bytes]  # a click on its way to th
 def redirect(edge: Edge, request: Request) -> None:
     """Answer GET and HEAD of `/c/{creator}/{campaign}[/{asset}]`, at once or when the disk has the click."""
     path, _, query = request.target.partition(b"?")
-    host = request.fields.get(b"host", b"")
+    host = request.fields.get(b"host", b"") if request.head is None else request.head.host
     destination = edge.snapshot.paths.get((host, path))
     if destination is None or destination.is_stale:
         destination = edge.snapshot.at(host, path)
@@ -45,30 +45,26 @@ def redirect(edge: Edge, request: Request) -> None:
 
 def follow(edge: Edge, request: Request, destination: Destination, query: bytes) -> None:
     """Answer a request whose link is known; a click is answered by `settle`, when the journal has it."""
-    now_ms = edge.journal.stamp()
+    journal = edge.journal
+    now_ms = journal.stamp()
     if not destination.is_always_open and not destination.is_open(now_ms):
         _turn_away(edge, request, destination)
         return
-    fields = request.fields
     if request.method != b"GET":
         _answer_without_event(edge, request, destination, query)
         return
-    event = uuid7(now_ms)
-    consent = "unknown"
-    event_id, at = uuid_text(event), rfc3339(now_ms)
-    headers = evidence(b"GET", kept_headers(request.headers, fields), request.is_https)
-    leaf, expiring = headers.leaf, headers.expiring
-    referrer = fields.get(b"referer")
-    is_opted_out = fields.get(b"sec-gpc") == b"1"
-    if query or referrer:
-        leaf, expiring = _arrival(query, referrer, is_opted_out, headers)
-    if is_opted_out:
+    head = request.head
+    if head is None:
+        head = request.head = Head(request)
+    leaf, expiring = head.leaf, head.expiring
+    if query:
+        leaf, expiring = _landing(query, head)
+    if head.is_opted_out:
         consent = "opted_out"
     else:
+        consent = "unknown"
         address = request.address
-        today, before = visitor_hashes(
-            edge.snapshot.salts, now_ms, destination.organization, address, fields.get(b"user-agent", b"")
-        )
+        today, before = visitor_hashes(edge.snapshot.salts, now_ms, destination.organization, address, head.user_agent)
         leaf = (
             f'{leaf}"visitor_hash":"{today}","visitor_hash_before":"{before}",'
             if before
@@ -76,16 +72,17 @@ def follow(edge: Edge, request: Request, destination: Destination, query: bytes)
         )
         expiring = f'{expiring},"ip_prefix":"{ip_prefix(address)}"'
     personal = f'{{"salt":"{random_bytes(SALT_BYTES).hex()}",{expiring}}}'.encode()
-    hashed, promise = _NO_BYTES.copy(), _NOTHING_KEPT.copy()  # copies cost half of a new one
-    hashed.update(personal)
-    promise.update(hashed.digest())  # event.commitment(b"", personal), written out
+    promise = _NOTHING_KEPT.copy()  # a copy costs half of a new one
+    promise.update(sha256(personal).digest())  # event.commitment(b"", personal), written out
+    event, event_id = uuid7(now_ms)
+    at = rfc3339(now_ms)
     body = (
         f'"event_id":"{event_id}","event_type":"click","occurred_at":"{at}","received_at":"{at}","click_id":"{event_id}",'
         f'{destination.leaf},{leaf}"trust_tier":"server","consent":"{consent}",'
         f'"personal_commitment":"{promise.hexdigest()}"}}'
-    ).encode()
+    )
     ticket = (request, destination, query, event)
-    edge.journal.append(destination.organization, body, b"\t" + personal, edge.settle_click, ticket)
+    journal.append(destination.organization, body.encode(), b"\t" + personal, edge.settle_click, ticket)
 
 
 def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:
@@ -100,19 +97,14 @@ def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:
     request.answer(_FOUND % (edge.date, destination.address(query, destination.mint(event, flags))))
 
 
-def _arrival(query: bytes, referrer: bytes | None, is_opted_out: bool, headers: Evidence) -> tuple[str, str]:
-    """Return the leaf's and the expiring half's members of a click that brought parameters or a referrer."""
-    leaf, expiring = headers
-    if referrer:
-        leaf += f'"referrer_host":{encode(referrer_host(referrer)).decode()},'
-        if not is_opted_out:
-            expiring += f',"referrer":{encode(referrer[:2_000].decode("latin-1")).decode()}'
-    if query:
-        landing, networks = landing_parameters(read_query(query))
-        if landing:
-            leaf += f'"landing_params":{encode(landing).decode()},'
-        if networks and not is_opted_out:
-            expiring += f',"ad_click_ids":{encode(networks).decode()}'
+def _landing(query: bytes, head: Head) -> tuple[str, str]:
+    """Return the leaf's and the expiring half's members of a click that brought parameters."""
+    leaf, expiring = head.leaf, head.expiring
+    landing, networks = landing_parameters(read_query(query))
+    if landing:
+        leaf += f'"landing_params":{encode(landing).decode()},'
+    if networks and not head.is_opted_out:
+        expiring += f',"ad_click_ids":{encode(networks).decode()}'
     return leaf, expiring
 
 

@@ -10,6 +10,7 @@ from stackfluence.click.visitor import client_address
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Route
+    from stackfluence.click.head import Head
     from stackfluence.click.relay import Relay
     from stackfluence.click.server import Connection
 
@@ -25,30 +26,20 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 class Request:
     """One request, and its answer once there is one. Header names keep their case in `headers`, not in `fields`."""
 
-    __slots__ = (
-        "body",
-        "connection",
-        "fields",
-        "headers",
-        "keeps_alive",
-        "method",
-        "relay",
-        "response",
-        "route",
-        "target",
-    )
+    method = b"GET"
+    body: bytes | bytearray = b""
+    keeps_alive = True
+    response: bytes | None = None
+    route: Route | None = None
+    relay: Relay | None = None
+    head: Head | None = None  # of a request for a link; `headers` and `fields` stay empty when it was known
+    forwarded = b""  # X-Forwarded-For, of which one address may be the visitor's
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, target: bytes = b"") -> None:
         self.connection = connection
-        self.method = b""
-        self.target = b""
+        self.target = target
         self.headers: list[tuple[bytes, bytes]] = []
         self.fields: dict[bytes, bytes] = {}
-        self.body: bytes | bytearray = b""
-        self.keeps_alive = True
-        self.response: bytes | None = None
-        self.route: Route | None = None
-        self.relay: Relay | None = None
 
     @property
     def head_size(self) -> int:
@@ -60,9 +51,7 @@ class Request:
         """The visitor's address, behind trusted proxies the one they name."""
         if not self.connection.is_proxied:
             return self.connection.peer
-        return client_address(
-            self.connection.peer, self.fields.get(b"x-forwarded-for", b""), self.connection.edge.proxies
-        )
+        return client_address(self.connection.peer, self.forwarded, self.connection.edge.proxies)
 
     @property
     def is_https(self) -> bool:

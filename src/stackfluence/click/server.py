@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from stackfluence.click.head import Heads
 from stackfluence.click.relay import Relay
 from stackfluence.click.request import Request, cors, take_host_from_target
 from stackfluence.click.visitor import client_address, plain_address
@@ -45,6 +46,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_chunk_bytes",
         "_head_bytes",
+        "_heads",
         "_holds",
         "_is_cut",
         "_is_in_head",
@@ -52,6 +54,7 @@ class Connection(asyncio.Protocol):
         "_lingers",
         "_parser",
         "_queue",
+        "_read",
         "_request",
         "deadline",
         "edge",
@@ -68,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[Request] = deque()
         self._request: Request | None = None
+        self._read: Request | None = None  # the last one that the parser found whole in what came in just now
         self._is_in_head = False
         self._is_last = False  # nothing that comes after this is read as a request
         self._is_cut = False  # the client may be sending more than was read
@@ -87,6 +91,7 @@ class Connection(asyncio.Protocol):
         self.is_proxied = (
             bool(self.edge.proxies) and client_address(self.peer, b"0.0.0.0", self.edge.proxies) != self.peer
         )
+        self._heads = self.server.heads[self.is_proxied]
         self.server.connections.add(self)
         if len(self.server.connections) > MAX_CONNECTIONS:
             self.end(503, "unavailable", "Too many connections.")
@@ -102,6 +107,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_last:
             return
+        is_between = self._request is None and not self._head_bytes and len(data) <= MAX_HEAD
+        if is_between and (known := self._heads.find(data)) is not None:
+            request = Request(self, known[0])
+            _, request.head, request.forwarded = known
+            request.route = self.edge.route(b"GET", request.target)
+            self._take(request)
+            return
         self._chunk_bytes = len(data)
         self._head_bytes += self._chunk_bytes
         try:
@@ -114,8 +126,11 @@ class Connection(asyncio.Protocol):
             if not self._is_last:
                 self.end(400, "malformed-request", "The request is not well-formed HTTP/1.1.")
         else:
+            read, self._read = self._read, None
             if self._head_bytes > MAX_HEAD and self._request is not None:  # a head, or trailers and empty chunks
                 self._head_too_large()
+            elif is_between and read is not None:
+                self._heads.learn(data, read)
 
     def eof_received(self) -> bool:
         """A client may close its half and still read its answers; one that waits for the core has left."""
@@ -183,6 +198,7 @@ class Connection(asyncio.Protocol):
         assert request is not None
         self._is_in_head = False
         request.method = self._parser.get_method()
+        request.forwarded = request.fields.get(b"x-forwarded-for", b"")
         version = self._parser.get_http_version()
         request.keeps_alive = (
             version == "1.1" and self._parser.should_keep_alive() and not self._parser.should_upgrade()
@@ -236,11 +252,17 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         if request is None:
             return
-        self.deadline = FOREVER
         self._is_last = not request.keeps_alive
         if request.relay is not None:
+            self.deadline = FOREVER
             request.relay.end_body()
-            return
+        else:
+            self._read = request
+            self._take(request)
+
+    def _take(self, request: Request) -> None:
+        """Answer a request that was read whole, now or later."""
+        self.deadline = FOREVER
         self._queue.append(request)
         if len(self._queue) > MAX_PIPELINED:
             self.hold(QUEUE)
@@ -328,6 +350,7 @@ class Server:
     def __init__(self, edge: Site) -> None:
         self.edge = edge
         self.connections: set[Connection] = set()
+        self.heads = (Heads(), Heads())  # of visitors' own connections, of trusted proxies'
         self.refused = 0  # requests that could not be read: malformed, too large, too slow
         self.is_draining = False
         self._loop = asyncio.get_running_loop()

@@ -152,7 +152,7 @@ class Intake:
         kept, expiring = Kept(salt=fresh_salt()), Expiring(salt=fresh_salt())
         occurred_at, received_at = payloads.times(received_ms, received_ms)
         leaf = Leaf(
-            event_id=uuid_text(uuid7(received_ms)),
+            event_id=uuid7(received_ms)[1],
             event_type=event_type or "",
             occurred_at=occurred_at,
             received_at=received_at,

@@ -9,8 +9,8 @@ A **node** is one opening of one directory: a random name under which `seq` coun
 that was copied or restored therefore never continues another's numbers, and nothing is shared that two could spoil.
 
 Commit: the event loop collects lines while one thread writes and syncs the batch before; when that is on disk, the
-loop hands over the next batch and answers all of the last one. A disk that stalls stalls the thread, not the loop:
-what has waited for 250 ms is answered as not recorded.
+loop answers all of it and hands over the next batch. A disk that stalls stalls the thread, not the loop: what has
+waited for 250 ms is answered as not recorded.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from stackfluence.names import base32
 
 DEADLINE_SECONDS = 0.25  # promise 2: a redirect never waits longer for the disk
 STALLED_SECONDS = 1.0  # a disk silent for this long is not waited for at all until it answers
+GATHER_SECONDS = 0.006  # a commit waits at most this long for lines that keep coming in
 RETRY_SECONDS = 0.1  # after an error the next attempt waits this long, well inside the deadline
 ROTATE_SECONDS = 0.5  # an event is offered to the loader at most this long after its answer
 SEGMENT_BYTES = 32 << 20
@@ -70,6 +71,7 @@ class Journal:
         self._flying_count = 0
         self._flying_since = 0.0
         self._is_scheduled = False
+        self._gathered = 0
         self._retry_at = 0.0
         self._rotate_at = 0.0
         self._jobs: SimpleQueue[Batch] = SimpleQueue()
@@ -118,7 +120,7 @@ class Journal:
         self._waiting.append((organization_id, body, personal, settle, ticket, since))
         if self._flying is None and not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._hand_over)  # after this turn's other requests: one commit for all of them
+            self._loop.call_soon(self._gather)
 
     def is_stalled(self, now: float) -> bool:
         """Whether the disk has been silent for so long that nothing waits for it; `now` is time.monotonic()."""
@@ -139,6 +141,15 @@ class Journal:
         if not self._thread.is_alive():  # a thread that still waits for the disk will want to tell
             os.close(self._wake)
         self._thread = None
+
+    def _gather(self) -> None:
+        """Hand over once a turn of the loop brought no more lines: one commit for all who are there."""
+        if len(self._waiting) > self._gathered and time.monotonic() < self._waiting[0][-1] + GATHER_SECONDS:
+            self._gathered = len(self._waiting)
+            self._loop.call_soon(self._gather)
+        else:
+            self._gathered = 0
+            self._hand_over()
 
     def _hand_over(self) -> None:
         """Number the waiting lines and give them to the thread. Numbers are taken only here, with nothing in flight."""
@@ -179,9 +190,10 @@ class Journal:
             self.last_error = str(error)
             self._node = ""  # after a failed sync the kernel forgets what was not written: never trust this file again
             self._retry_at = time.monotonic() + RETRY_SECONDS
-        if self._waiting:
-            self._hand_over()
         _settle_all(entries, error is None)
+        if self._waiting and not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._gather)
 
     def _on_tick(self) -> None:
         self._tick = self._loop.call_later(TICK_SECONDS, self._on_tick)

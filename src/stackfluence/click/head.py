@@ -1,0 +1,160 @@
+"""What a request's headers say, parsed, scored and encoded once for all clicks that send the same ones.
+
+Phones of one model and app send identical headers. `Heads` remembers whole header blocks, byte for byte, so that a
+click that brings a known one is neither parsed nor judged again; `evidence` remembers header sets, for blocks that
+differ in what is not kept of them.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from stackfluence.click import bot_score
+from stackfluence.click.visitor import referrer_host
+
+if TYPE_CHECKING:
+    from stackfluence.click.request import Request
+
+MAX_USER_AGENT = 1_000
+MAX_SIGNALS = 8_000  # bytes of header evidence that are kept for scoring again
+REMEMBERED = 5_000  # header sets, about 15 MB; 200 MB when somebody sends the largest ones that are read
+MAX_BLOCK = 4_000  # bytes of a header block that is remembered; so 60 MB when somebody sends the largest ones
+UNKEPT_HEADERS = frozenset(
+    (
+        b"cookie",
+        b"authorization",
+        b"proxy-authorization",
+        b"via",
+        b"referer",
+        # addresses of people, by the names that proxies and networks of proxies give them
+        b"forwarded", b"x-forwarded", b"x-forwarded-for", b"x-original-forwarded-for", b"forwarded-for", b"x-real-ip",
+        b"client-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-connecting-ip",
+        b"cf-connecting-ipv6", b"cf-pseudo-ipv4", b"fastly-client-ip", b"fly-client-ip", b"do-connecting-ip",
+        b"x-azure-clientip", b"x-azure-socketip", b"x-appengine-user-ip", b"x-envoy-external-address",
+        b"cloudfront-viewer-address", b"x-originating-ip", b"x-remote-ip", b"x-remote-addr",
+    )
+)  # fmt: skip
+_encode = msgspec.json.Encoder().encode
+
+
+class Evidence(NamedTuple):
+    """A header set's share of an event, as members of its JSON objects: `leaf` ends with a comma or is empty."""
+
+    leaf: str
+    expiring: str
+
+
+class _Judged(msgspec.Struct, omit_defaults=True):
+    bot_score: int = 0
+    bot_reasons: list[str] = []
+    list_versions: dict[str, str] = {}
+
+
+class _Seen(msgspec.Struct):
+    user_agent: str = ""
+    signals: str = ""
+
+
+@lru_cache(maxsize=REMEMBERED)
+def evidence(method: bytes, headers: tuple[tuple[bytes, bytes], ...], is_https: bool) -> Evidence:
+    """Return what the leaf and the expiring half keep of a request's headers, in the order and case they came in.
+
+    `headers` must hold neither cookies, nor credentials, nor addresses: `kept_headers` takes them out.
+    """
+    score = bot_score.score(method, headers, is_https)
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    user_agent = next((value for name, value in pairs if name.lower() == "user-agent"), "")[:MAX_USER_AGENT]
+    said = {"method": method.decode("latin-1"), "transport": "https" if is_https else "http", "headers": pairs}
+    signals = _encode(said).decode()
+    leaf = _encode(_Judged(score.score, score.reasons, score.list_versions)).decode()[1:-1]
+    seen = _Seen(user_agent, signals if len(signals) <= MAX_SIGNALS else "")
+    return Evidence(leaf + "," if leaf else "", _encode(seen).decode()[1:-1])
+
+
+def kept_headers(headers: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that may be kept; `fields` are the same by lower-case name."""
+    if UNKEPT_HEADERS.isdisjoint(fields):
+        return tuple(headers)
+    return tuple(pair for pair in headers if pair[0].lower() not in UNKEPT_HEADERS)
+
+
+class Head:
+    """A header block as a click needs it.
+
+    `leaf` and `expiring` are its share of the event, as members of JSON objects: `leaf` ends with a comma or is empty.
+    `forwarded` is the X-Forwarded-For header.
+    """
+
+    __slots__ = ("expiring", "forwarded", "host", "is_opted_out", "leaf", "user_agent")
+
+    def __init__(self, request: Request) -> None:
+        fields = request.fields
+        self.leaf, self.expiring = evidence(b"GET", kept_headers(request.headers, fields), request.is_https)
+        self.host = fields.get(b"host", b"")
+        self.user_agent = fields.get(b"user-agent", b"")
+        self.forwarded = request.forwarded
+        self.is_opted_out = fields.get(b"sec-gpc") == b"1"
+        referrer = fields.get(b"referer")
+        if referrer:
+            self.leaf += f'"referrer_host":{_encode(referrer_host(referrer)).decode()},'
+            if not self.is_opted_out:
+                self.expiring += f',"referrer":{_encode(referrer[:2_000].decode("latin-1")).decode()}'
+
+
+class Heads:
+    """The header blocks that clicks brought, and what they say.
+
+    A block is known by all its bytes but the value of X-Forwarded-For, which a proxy writes and which is another for
+    every visitor. Only what the parser took for the whole of a GET for a link gets in: the same bytes would be read the
+    same way again.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+
+    def find(self, data: bytes) -> tuple[bytes, Head, bytes] | None:
+        """Return target, head and X-Forwarded-For of a request for a link that brings a known block, else None."""
+        line = _LINK_LINE.match(data)
+        if line is None:
+            return None
+        block, forwarded = _without_addresses(data[line.end() :])
+        head = self._known.get(block)
+        return None if head is None else (line[1], head, forwarded or head.forwarded)
+
+    def learn(self, data: bytes, request: Request) -> None:
+        """Remember the header block of what was read as one request, when it was for a link and others may share it."""
+        line = _LINK_LINE.match(data)
+        head = request.head
+        if line is None or head is None or not request.keeps_alive or not _NEVER_SHARED.isdisjoint(request.fields):
+            return
+        block = data[line.end() :]
+        if len(block) > MAX_BLOCK or block.find(b"\r\n\r\n") != len(block) - 4:
+            return
+        if block.lower().count(b"\r\nx-forwarded-for:") > 1:
+            return
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[_without_addresses(block)[0]] = head
+
+
+_LINK_LINE = re.compile(rb"GET (/c/[\w\-.~!$&'()*+,;=:@/?%]+) HTTP/1\.1(?=\r\n)", re.ASCII)
+_ADDRESSES = re.compile(rb"[0-9a-fA-F.:, ]+")
+_NEVER_SHARED = frozenset((b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"cookie"))
+
+
+def _without_addresses(block: bytes) -> tuple[bytes, bytes]:
+    """Return a block with a NUL, which no header holds, for the value of X-Forwarded-For, and that value."""
+    at = block.find(b"\r\nX-Forwarded-For: ")
+    if at < 0:
+        at = block.find(b"\r\nx-forwarded-for: ")
+        if at < 0:
+            return block, b""
+    start = at + 19
+    end = block.find(b"\r\n", start)
+    if end < 0 or _ADDRESSES.fullmatch(block, start, end) is None:
+        return block, b""
+    return b"%b\0%b" % (block[:start], block[end:]), block[start:end]
