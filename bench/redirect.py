@@ -49,6 +49,6 @@ def run() -> dict[str, Any]:
                 "ratio": round(edge["per_second"] / nginx["per_second"], 3), "nginx": nginx, "edge": edge,
             }  # fmt: skip
         for name, script, connections in (("with_browser_headers", BROWSER, 128), ("steady", BROWSER + STEADY, 64)):
-            rounds = [rig.wrk(address, script + PICK, connections, SECONDS) for _ in range(3)]
-            result[f"edge_{name}"] = rig.medians(rounds)
+            thrice = [rig.wrk(address, script + PICK, connections, SECONDS) for _ in range(3)]
+            result[f"edge_{name}"] = rig.medians(thrice)
     return {"ratio": result["connections_128"]["ratio"], "target": 0.40, **result}

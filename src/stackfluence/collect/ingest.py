@@ -15,7 +15,7 @@ import msgspec
 
 from stackfluence.click.request import cors
 from stackfluence.click.visitor import ip_prefix, visitor_hashes
-from stackfluence.clock import uuid7, uuid_text
+from stackfluence.clock import rfc3339, uuid7, uuid_text
 from stackfluence.collect import payloads
 from stackfluence.collect.payloads import Payload, Unusable
 from stackfluence.events.event import Expiring, Kept, Leaf, commitment, encode_leaf, encode_personal, fresh_salt
@@ -40,6 +40,7 @@ MAX_BATCH = 1_000
 MAX_RAW = 16 << 10
 REMEMBERED = 100_000  # event ids whose repetition is answered `duplicate`
 RECORDED_TYPES = {t.value.encode(): t for t in EventType if t is not EventType.click}
+_NOTHING_KEPT, _NOTHING_EXPIRING = Kept(salt=""), Expiring(salt="")
 _CONTENT_TYPES = (b"", b"application/json", b"text/plain")
 _RETRY = b"retry-after: 1\r\naccess-control-expose-headers: retry-after\r\n"
 
@@ -149,19 +150,17 @@ class Intake:
         received_ms = self.edge.journal.stamp()
         is_browser = key.kind == KeyKind.publishable
         tier = TrustTier.browser if is_browser else TrustTier.server
-        kept, expiring = Kept(salt=fresh_salt()), Expiring(salt=fresh_salt())
-        occurred_at, received_at = payloads.times(received_ms, received_ms)
-        leaf = Leaf(
-            event_id=uuid7(received_ms)[1],
-            event_type=event_type or "",
-            occurred_at=occurred_at,
-            received_at=received_at,
-            trust_tier=tier,
-        )
-        status = IntakeStatus.accepted
+        kept, expiring = Kept(salt=""), Expiring(salt="")
+        type_name = "" if event_type is None else event_type.value
         idempotency_key = payloads.idempotency_key(document)
-        if idempotency_key:
-            leaf.event_id = uuid_text(payloads.keyed_event_id(key.organization_id, leaf.event_type, idempotency_key))
+        event_id = (
+            uuid_text(payloads.keyed_event_id(key.organization_id, type_name, idempotency_key))
+            if idempotency_key
+            else uuid7(received_ms)[1]
+        )
+        at = rfc3339(received_ms)
+        leaf = Leaf(event_id=event_id, event_type=type_name, occurred_at=at, received_at=at, trust_tier=tier)
+        status = IntakeStatus.accepted
         try:
             if event_type is None:
                 raise Unusable(QuarantineReason.unknown_value, "type")
@@ -173,23 +172,22 @@ class Intake:
             problem = error if isinstance(error, Unusable) else payloads.TOO_DEEP
             status = IntakeStatus.quarantined
             leaf = Leaf(
-                event_id=leaf.event_id,
-                event_type=leaf.event_type,
-                occurred_at=received_at,
-                received_at=received_at,
+                event_id=event_id,
+                event_type=type_name,
+                occurred_at=at,
+                received_at=at,
                 trust_tier=tier,
                 quarantine_reason=problem.reason,
                 quarantine_detail=problem.detail,
             )
-            kept, expiring = Kept(salt=fresh_salt()), Expiring(salt=fresh_salt())
+            kept, expiring = Kept(salt=""), Expiring(salt="")
             if not (_opts_out(request, is_browser) or payloads.denies_consent(document)):
                 expiring.raw = payloads.raw_text(document)[:MAX_RAW]
-        if status is IntakeStatus.accepted and leaf.event_id in self._seen:
+        if status is IntakeStatus.accepted and event_id in self._seen:
             status = IntakeStatus.duplicate  # kept all the same: its content may differ, the facts decide
-        kept_bytes = b"" if kept == Kept(salt=kept.salt) else encode_personal(kept)
-        expiring_bytes = b"" if expiring == Expiring(salt=expiring.salt) else encode_personal(expiring)
+        kept_bytes, expiring_bytes = _sealed(kept), _sealed(expiring)
         leaf.personal_commitment = commitment(kept_bytes, expiring_bytes)
-        place = answer.add(leaf.event_id, status, leaf.quarantine_reason, leaf.quarantine_detail)
+        place = answer.add(event_id, status, leaf.quarantine_reason, leaf.quarantine_detail)
         self.edge.journal.append(
             key.organization_id.encode(), encode_leaf(leaf), kept_bytes + b"\t" + expiring_bytes, answer.settle, place
         )
@@ -211,7 +209,7 @@ class Intake:
         occurred_ms, leaf.is_clamped = payloads.occurred(payload, received_ms, is_browser)
         properties = payloads.metadata_text(payload.metadata)
         organization = self.edge.snapshot.organizations[key.organization_id]
-        leaf.occurred_at, leaf.received_at = payloads.times(received_ms, occurred_ms)
+        leaf.occurred_at = rfc3339(occurred_ms)
         payloads.fill(leaf, payload, organization.currency)
         verdict = self.edge.snapshot.click_ids.verify(
             payload.inf_click_id, key.organization_id, received_ms if is_browser else occurred_ms
@@ -291,6 +289,14 @@ class _Answer:
             b"HTTP/1.1 202 Accepted\r\ndate: %b\r\ncontent-type: application/json\r\ncache-control: no-store\r\n%b"
             b"content-length: %d\r\n\r\n%b" % (self._intake.edge.date, cors(request), len(body), body)
         )
+
+
+def _sealed(half: Kept | Expiring) -> bytes:
+    """Return a personal half's bytes under a fresh salt, empty when it holds nothing."""
+    if half in (_NOTHING_KEPT, _NOTHING_EXPIRING):
+        return b""
+    half.salt = fresh_salt()
+    return encode_personal(half)
 
 
 def _opts_out(request: Request, is_browser: bool) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from stackfluence.click.visitor import landing_parameters, read_query
-from stackfluence.clock import parse_rfc3339, rfc3339
+from stackfluence.clock import parse_rfc3339
 from stackfluence.events.event import Leaf, Line
 from stackfluence.vocabulary import Consent, ConversionType, CustomerType, EventType, QuarantineReason
 
@@ -94,11 +94,13 @@ class Unusable(Exception):
 
 
 TOO_DEEP = Unusable(QuarantineReason.wrong_type, "nested too deeply")  # what is read can be too deep to be written
-_AMOUNTS = (
-    "revenue_cents", "subtotal_cents", "discount_cents", "tax_cents", "shipping_cents", "gift_card_cents",
-    "refund_amount_cents",
+_AMOUNTS = frozenset(
+    (
+        "revenue_cents", "subtotal_cents", "discount_cents", "tax_cents", "shipping_cents", "gift_card_cents",
+        "refund_amount_cents",
+    )
 )  # fmt: skip
-_TEXTS = ("session_id", "order_id", "shop", "customer_id", "original_order_id", "reason", "idempotency_key")
+_TEXTS = frozenset(("session_id", "order_id", "shop", "customer_id", "original_order_id", "reason", "idempotency_key"))
 _LINE_TEXTS = ("line_id", "product_id", "variant_id", "sku")
 _REQUIRED = {
     EventType.session: ("session_id",),
@@ -111,11 +113,17 @@ _REQUIRED_OF_PURCHASE = ("order_id", "revenue_cents")
 
 
 def read_payload(document: object) -> Payload:
-    """Return an event's fields; raises Unusable when one has another type."""
+    """Return an event's fields; raises Unusable when one has another type, is too long or too large."""
     try:
-        return msgspec.convert(document, Payload)
+        payload = msgspec.convert(document, Payload)
     except msgspec.ValidationError as error:
         raise Unusable(QuarantineReason.wrong_type, str(error)) from None
+    for name in cast(dict[str, Any], document):
+        if name in _TEXTS:
+            _short(name, str(getattr(payload, name)))
+        elif name in _AMOUNTS:
+            _amount(name, getattr(payload, name))
+    return payload
 
 
 def check(event_type: EventType, payload: Payload) -> None:
@@ -129,10 +137,6 @@ def check(event_type: EventType, payload: Payload) -> None:
     for name in required:
         if getattr(payload, name) in ("", None):
             raise Unusable(QuarantineReason.missing_field, name)
-    for name in _TEXTS:
-        _short(name, str(getattr(payload, name)))
-    for name in _AMOUNTS:
-        _amount(name, getattr(payload, name))
     if payload.time_on_page_ms is not None and not 0 <= payload.time_on_page_ms <= MAX_MINUTES_ON_PAGE_MS:
         raise Unusable(QuarantineReason.amount_out_of_range, "time_on_page_ms")
     payload.currency = payload.currency.upper()
@@ -206,8 +210,10 @@ def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
     leaf.lines = [_line(line) for line in payload.lines]
     leaf.coupon_codes = [str(code) for code in payload.coupon_codes]
     leaf.is_test = payload.is_test
-    for name in _AMOUNTS:
-        setattr(leaf, name, getattr(payload, name))
+    leaf.revenue_cents, leaf.refund_amount_cents = payload.revenue_cents, payload.refund_amount_cents
+    leaf.subtotal_cents, leaf.discount_cents = payload.subtotal_cents, payload.discount_cents
+    leaf.tax_cents, leaf.shipping_cents = payload.tax_cents, payload.shipping_cents
+    leaf.gift_card_cents = payload.gift_card_cents
     if leaf.event_type in (EventType.conversion, EventType.refund):
         leaf.currency = payload.currency or default_currency
     if payload.page_url:
@@ -281,8 +287,3 @@ def keyed_event_id(organization_id: str, event_type: str, key: str) -> bytes:
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
     return bytes(digest)
-
-
-def times(received_ms: int, occurred_ms: int) -> tuple[str, str]:
-    """Return (occurred_at, received_at) as text."""
-    return rfc3339(occurred_ms), rfc3339(received_ms)
