@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 
-NAMES = ("redirect", "ingest", "snapshot", "load", "crash")
+NAMES = ("redirect", "ingest", "snapshot", "load", "visible", "crash")
 
 
 def main() -> None:

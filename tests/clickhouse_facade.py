@@ -3,7 +3,7 @@
 It is chDB behind a socket: it shows that statements, parameters, settings, sessions and errors survive HTTP. It proves
 nothing about a server's own storage, replication or access control.
 
-    python -m tests.clickhouse_facade DIRECTORY     serves on a free loopback port, printed on the first line
+    python -m tests.clickhouse_facade DIRECTORY [PORT]   serves on a loopback port, printed on the first line
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ class Facade(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, path: str) -> None:
-        super().__init__(("127.0.0.1", 0), Request)
+    def __init__(self, path: str, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Request)
         self.path = path
         self.root = chdb.connect(path)
         self.sessions: dict[str, Handle] = {}
@@ -177,7 +177,7 @@ class Facade(ThreadingHTTPServer):
 
 if __name__ == "__main__":
     Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
-    facade = Facade(sys.argv[1])
+    facade = Facade(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0)
     sys.stdout.write(f"{facade.server_port}\n")
     sys.stdout.flush()
     facade.serve_forever()

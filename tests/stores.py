@@ -5,6 +5,7 @@ An engine has one directory per process, so a test process has one engine and ea
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,10 +28,10 @@ def engine_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     keeper.close()
 
 
-@pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve an engine of another process over HTTP and return its address."""
-    command = [sys.executable, "-m", "tests.clickhouse_facade", str(tmp_path_factory.mktemp("server") / "engine")]
+@contextlib.contextmanager
+def serve_clickhouse(folder: Path, port: int = 0) -> Iterator[str]:
+    """Serve an engine of another process over HTTP, from a folder of its own, and yield its address."""
+    command = [sys.executable, "-m", "tests.clickhouse_facade", str(folder), str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1], text=True)
     assert process.stdout is not None
     try:
@@ -39,6 +40,13 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
         process.wait()
         process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve an engine of another process over HTTP and return its address."""
+    with serve_clickhouse(tmp_path_factory.mktemp("server") / "engine") as url:
+        yield url
 
 
 def _fresh(url: str) -> Iterator[Store]:

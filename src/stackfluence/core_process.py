@@ -8,12 +8,15 @@ import logging
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from stackfluence.api import Core, create_api
 from stackfluence.catalog import Catalog, CatalogNumbers, ensure_salts, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.errors import StoreError
 from stackfluence.events.journal import lock
 from stackfluence.events.load import Loader
 from stackfluence.events.store import Store
@@ -27,6 +30,8 @@ from stackfluence.settings import Settings
 log = logging.getLogger(__name__)
 
 SALT_SECONDS = 600.0
+FIRST_PAUSE_SECONDS = 0.5  # until an event store that could not be opened is tried again; doubled up to the last
+LAST_PAUSE_SECONDS = 15.0
 
 
 async def run_core(settings: Settings, lifeline: int | None) -> None:
@@ -38,53 +43,77 @@ async def run_core(settings: Settings, lifeline: int | None) -> None:
     held = lock(settings.data_path / "core.lock", create=True)
     await migrate(settings.catalog_url)
     catalog = open_catalog(settings.catalog_url)
-    click_ids = ClickIdKeys(settings.click_id_secrets, settings.click_id_ttl_hours)
-    store = await asyncio.to_thread(open_store, settings)
-    # a core owns its embedded store and journals alone; with a server, loaders beside other edges take turns with it
-    numbers = CatalogNumbers(catalog, asyncio.get_running_loop(), new_id("ldr_"), is_sole=settings.is_embedded_store)
-    loader = await asyncio.to_thread(Loader, settings.data_path / "journal", store, numbers)
-    upkeep = [asyncio.create_task(_keep_salts(catalog)), asyncio.create_task(loader.run())]
+    core = Core(settings, catalog, ClickIdKeys(settings.click_id_secrets, settings.click_id_ttl_hours))
+    site = Site(settings, catalog, None)
+    is_open = await _open_events(core, site)
+    upkeep = [asyncio.create_task(_keep_salts(catalog)), asyncio.create_task(_load(core, site, is_open))]
     core_socket(settings).unlink(missing_ok=True)
+    api = create_api(core)
     # the socket is the edges' alone, so what they say of the visitor's address and scheme is believed
-    api = create_api(Core(settings, catalog, click_ids, store))
-    configuration = uvicorn.Config(
-        api,
-        uds=str(core_socket(settings)),
-        proxy_headers=True,
-        forwarded_allow_ips="*",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=int(DRAIN_SECONDS),
-    )
-    servers = [_Uvicorn(configuration)]
-    serving = [asyncio.create_task(servers[0].serve())]
-    site = Site(settings, catalog, store, loader)
-    commands = uvicorn.Config(
-        create_operator_api(site),
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=int(DRAIN_SECONDS),
-    )
-    servers.append(_Uvicorn(commands))
-    serving.append(asyncio.create_task(servers[1].serve([listen_for_operators(settings)])))
+    public = _server(api, uds=str(core_socket(settings)), proxy_headers=True, forwarded_allow_ips="*")
+    commands = _server(create_operator_api(site), lifespan="off")
+    serving = asyncio.gather(public.serve(), commands.serve([listen_for_operators(settings)]))
     await until_told(lifeline)
     api.state.closing.set()  # open streams end, and their clients come back with their cursors
-    for server in servers:
-        server.should_exit = True
-    await asyncio.gather(*serving)
+    public.should_exit = commands.should_exit = True
+    await serving
     for task in upkeep:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    await asyncio.to_thread(_close_store, loader, store)
+    await asyncio.to_thread(_close_events, site)
     await catalog.close()
     os.close(held)
 
 
-def _close_store(loader: Loader, store: Store) -> None:
-    loader.close()
-    store.close()
+async def _open_events(core: Core, site: Site) -> bool:
+    """Open the event store and its loader; False when that can't be done now."""
+    # a core owns its embedded store and journals alone; with a server, loaders beside other edges take turns with it
+    numbers = CatalogNumbers(
+        core.catalog, asyncio.get_running_loop(), new_id("ldr_"), is_sole=core.settings.is_embedded_store
+    )
+    try:
+        store, loader = await asyncio.to_thread(_open_store_and_loader, site, numbers)
+    except (StoreError, OSError) as error:
+        log.error("event_store_not_open", extra={"error": str(error)})
+        return False
+    core.store = site.opened = store
+    site.loader = loader
+    return True
+
+
+def _open_store_and_loader(site: Site, numbers: CatalogNumbers) -> tuple[Store, Loader]:
+    store = open_store(site.settings)
+    try:
+        return store, Loader(site.journals, store, numbers)
+    except BaseException:
+        store.close()
+        raise
+
+
+async def _load(core: Core, site: Site, is_open: bool) -> None:
+    """Load segments; an event store that is away keeps nothing else from being served, and is tried again."""
+    pause = FIRST_PAUSE_SECONDS
+    while not is_open:
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LAST_PAUSE_SECONDS)
+        is_open = await _open_events(core, site)
+    assert site.loader is not None
+    await site.loader.run()
+
+
+def _close_events(site: Site) -> None:
+    if site.loader is not None:
+        site.loader.close()
+    if site.opened is not None:
+        site.opened.close()
+
+
+def _server(application: FastAPI, **options: Any) -> _Uvicorn:
+    graceful = int(DRAIN_SECONDS)
+    return _Uvicorn(
+        uvicorn.Config(application, log_config=None, access_log=False, timeout_graceful_shutdown=graceful, **options)
+    )
 
 
 class _Uvicorn(uvicorn.Server):

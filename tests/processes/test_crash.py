@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -44,7 +45,7 @@ async def crash(running: Serving, rounds: int, seed: int) -> Answers:
     for number in range(rounds):
         await asyncio.sleep(chance.uniform(0.2, 1.5))
         for victim in (("edge-0",), ("core",), ("edge-0", "core"))[number % 3]:
-            running.kill(victim)
+            await kill(running, victim)
         seen = len(crowd.answers.promised)
         for _ in range(600):  # the next round begins when answers are given again
             if len(crowd.answers.promised) > seen + 20:
@@ -54,6 +55,16 @@ async def crash(running: Serving, rounds: int, seed: int) -> Answers:
     stop.set()
     await crowding
     return crowd.answers
+
+
+async def kill(running: Serving, victim: str) -> None:
+    """kill -9 a child, after it was started again if it is down."""
+    for _ in range(600):
+        with contextlib.suppress(ProcessLookupError):
+            running.kill(victim)
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{victim} was not started again; {running.log.read_text()[-3000:]}")
 
 
 def new_link(running: Serving, campaign: str) -> str:

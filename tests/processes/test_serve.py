@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from tests.processes.serving import PROGRAM, Serving, environment, initialized, run, serving, wait_for
+from tests.stores import serve_clickhouse
 
 
 @pytest.fixture
@@ -132,6 +134,26 @@ def _is_up(address: str) -> bool:
         return httpx.get(f"{address}/healthz", timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_an_event_store_that_is_away_keeps_nothing_else_from_being_served(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with serving(tmp_path / "here", SF_EVENT_STORE_URL=url) as running:
+        location(new_link(running, "spring"))
+
+        def events() -> httpx.Response:
+            return httpx.get(f"{running.address}/v1/events", headers=running.secret, timeout=10)
+
+        assert events().status_code == 503
+        assert "can't be reached" in events().json()["detail"]
+        refused = run(tmp_path / "here", "load", SF_EVENT_STORE_URL=url)
+        assert refused.returncode == 1
+        assert "can't reach the event store" in refused.stderr
+        with serve_clickhouse(tmp_path / "there", port):
+            wait_for(lambda: (found := events()).status_code == 200 and found.json()["items"], running.log)
 
 
 def test_doctor_finds_what_is_missing_and_what_is_well(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from stackfluence.events.store import Store
 from stackfluence.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Core:
-    """Settings, catalog and keys; without an event store, events, reports and exports answer 503."""
+    """Settings, catalog and keys; until there is an event store, events, reports and exports answer 503."""
 
     settings: Settings
     catalog: Catalog
@@ -24,5 +24,5 @@ class Core:
     def events(self) -> Store:
         """The event store; raises Unavailable without one."""
         if self.store is None:
-            raise Unavailable("The event store is not open.")
+            raise Unavailable("The event store can't be reached. Events are kept until it is back.")
         return self.store

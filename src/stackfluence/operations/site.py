@@ -31,9 +31,16 @@ class Site:
 
     settings: Settings
     catalog: Catalog
-    store: Store
+    opened: Store | None
     loader: Loader | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one operation at a time
+
+    @property
+    def store(self) -> Store:
+        """The event store; raises OperationRefused while a core can't reach it."""
+        if self.opened is None:
+            raise OperationRefused("The core can't reach the event store; its log says why. It keeps trying.")
+        return self.opened
 
     @property
     def journals(self) -> Path:
