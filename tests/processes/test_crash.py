@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -34,13 +35,21 @@ def test_every_answered_event_is_stored_exactly_once(tmp_path: Path) -> None:
     assert [event for event in answers.promised if counts[event] != 1] == [], f"seed {seed}"
 
 
+@pytest.mark.crash
+@pytest.mark.timeout(180)
+def test_a_standstill_of_the_core_without_its_catalog_costs_no_event(tmp_path: Path) -> None:
+    with serving(tmp_path) as running:
+        answers = asyncio.run(stand_still(running, 4.0))
+        assert len(answers.clicks) > 100
+        counts = Counter(wait_for(lambda: all_stored(running, answers), running.log))
+    assert set(counts.values()) == {1}
+    assert [event for event in answers.promised if counts[event] != 1] == []
+
+
 async def crash(running: Serving, rounds: int, seed: int) -> Answers:
     """Run a crowd and kill what is to be killed, once a round."""
     chance = random.Random(seed)
-    links = [new_link(running, f"c{number}") for number in range(5)]
-    parts = urlsplit(running.address)
-    crowd = Crowd(parts.hostname or "", parts.port or 0, links, running.keys["secret_key"])
-    stop = asyncio.Event()
+    crowd, stop = crowd_at(running), asyncio.Event()
     crowding = asyncio.create_task(crowd.run(stop))
     for number in range(rounds):
         await asyncio.sleep(chance.uniform(0.2, 1.5))
@@ -55,6 +64,36 @@ async def crash(running: Serving, rounds: int, seed: int) -> Answers:
     stop.set()
     await crowding
     return crowd.answers
+
+
+async def stand_still(running: Serving, seconds: float) -> Answers:
+    """Run a crowd; stop the core, take the catalog away and kill the edge meanwhile; put all back after `seconds`."""
+    crowd, stop = crowd_at(running), asyncio.Event()
+    crowding = asyncio.create_task(crowd.run(stop))
+    await asyncio.sleep(2.0)  # the edge has the links on its disk
+    core = running.pid_of("core")
+    os.kill(core, signal.SIGSTOP)
+    files = [path for path in running.directory.glob("catalog.sqlite*") if path.is_file()]
+    for path in files:
+        path.rename(path.with_name(f"away-{path.name}"))
+    await kill(running, "edge-0")
+    seen = len(crowd.answers.clicks)
+    await asyncio.sleep(seconds)
+    assert len(crowd.answers.clicks) > seen, "no click was answered meanwhile"
+    for path in files:
+        path.with_name(f"away-{path.name}").rename(path)
+    os.kill(core, signal.SIGCONT)
+    await asyncio.sleep(1.0)
+    stop.set()
+    await crowding
+    return crowd.answers
+
+
+def crowd_at(running: Serving) -> Crowd:
+    """Return a crowd for five new links."""
+    links = [new_link(running, f"c{number}") for number in range(5)]
+    parts = urlsplit(running.address)
+    return Crowd(parts.hostname or "", parts.port or 0, links, running.keys["secret_key"])
 
 
 async def kill(running: Serving, victim: str) -> None:

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import re
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -26,6 +27,7 @@ TEST = 0b10  # the link is marked as a test
 SIGNED_BYTES = 31
 SIGNATURE_BYTES = 16  # 128 bits: 2^-128 a guess, and RFC 2104 allows truncation down to half the output
 LENGTH = 63
+_LAYOUT = struct.Struct(f">BBBH4s6s16s{SIGNATURE_BYTES}s")
 _SALT = b"stackfluence/click-id/v1"
 _BLOCK = 64  # SHA-256's block, RFC 2104
 _INNER_PAD = bytes(b ^ 0x36 for b in range(256))
@@ -172,14 +174,15 @@ def decode(text: str) -> bytes | None:
 
 def read(raw: bytes) -> ClickId:
     """Return what 47 decoded bytes say, unverified."""
-    issued_at_ms = int.from_bytes(raw[15:21], "big")
+    _, kid, flags, hours, organization, link, event, _ = _LAYOUT.unpack(raw)
+    issued_at_ms = int.from_bytes(event[:6], "big")
     return ClickId(
-        event_id=uuid_text(raw[15:31]),
-        organization_id=id_text("org_", raw[5:9]),
-        link_id=id_text("lnk_", raw[9:15]),
-        issued_at_ms=issued_at_ms,
-        expires_at_ms=issued_at_ms + int.from_bytes(raw[3:5], "big") * 3_600_000,
-        is_unrecorded=bool(raw[2] & UNRECORDED),
-        is_test=bool(raw[2] & TEST),
-        kid=raw[1],
+        uuid_text(event),
+        id_text("org_", organization),
+        id_text("lnk_", link),
+        issued_at_ms,
+        issued_at_ms + hours * 3_600_000,
+        flags & UNRECORDED > 0,
+        flags & TEST > 0,
+        kid,
     )

@@ -128,12 +128,12 @@ def read_payload(document: object) -> Payload:
 
 def check(event_type: EventType, payload: Payload) -> None:
     """Raise Unusable for the first field that is missing or can't be what it says."""
-    if event_type == EventType.conversion:
-        payload.event_type = payload.event_type or ConversionType.purchase
-        _one_of(ConversionType, "event_type", payload.event_type)
     required = _REQUIRED[event_type]
-    if event_type == EventType.conversion and payload.event_type == ConversionType.purchase:
-        required = _REQUIRED_OF_PURCHASE
+    if event_type is EventType.conversion:
+        payload.event_type = payload.event_type or ConversionType.purchase.value
+        _one_of(ConversionType, "event_type", payload.event_type)
+        if payload.event_type == ConversionType.purchase.value:
+            required = _REQUIRED_OF_PURCHASE
     for name in required:
         if getattr(payload, name) in ("", None):
             raise Unusable(QuarantineReason.missing_field, name)
