@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stackfluence.click import relay
 from tests.edge.cores import Answer, Asked, FakeCore, start_core
 from tests.edge.edges import Client, RunningEdge, start_edge, until
 
@@ -315,6 +316,28 @@ async def test_an_absent_core_is_503_and_everything_else_goes_on(running: Runnin
     upload.ask("PUT", "/v1/links", bytes(BIG))
     assert (await upload.response()).status == 503
     assert (await running.get("/c/emma/summer")).status == 302
+
+
+async def test_a_core_that_stands_still_is_503_after_a_while(
+    running: RunningEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "PATIENCE_SECONDS", 0.2)
+
+    async def never(asked: Asked) -> None:
+        await asked.is_gone()
+
+    async def late(asked: Asked) -> None:
+        asked.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+        await asyncio.sleep(0.4)
+        asked.writer.write(b"ok")
+
+    async with core_at(tmp_path, never) as core:
+        answer = await running.request("POST", "/v1/links", b"{}")
+        assert (answer.status, answer.json["type"]) == (503, "/problems/core-unavailable")
+        await until(lambda: core.ended == 1)
+    (tmp_path / "core.sock").unlink(missing_ok=True)
+    async with core_at(tmp_path, late):
+        assert (await running.get("/v1/links")).body == b"ok"
 
 
 async def test_a_core_that_dies_before_its_answer_is_503(running: RunningEdge, tmp_path: Path) -> None:

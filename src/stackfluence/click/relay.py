@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CORE = 4  # the reason for which a client is held while the core is not ready
 HELD_BYTES = 256 << 10  # of a body that is read ahead while the core is not ready for it
 CONNECT_SECONDS = 5.0
+PATIENCE_SECONDS = 120.0  # for the first byte of an answer; an import of 10,000 links takes ten
 _DROPPED = frozenset(
     (
         b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"trailer", b"upgrade",
@@ -42,6 +43,8 @@ class Relay(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._has_answered = False
         self._is_done = False
+        self._is_asked = False  # the request has gone out whole
+        self._patience: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpResponseParser(self)
 
     def start(self) -> None:
@@ -57,10 +60,12 @@ class Relay(asyncio.Protocol):
         """The request is complete."""
         if self._is_chunked:
             self._send(b"0\r\n\r\n")
+        self._is_asked = True
+        self._wait()
 
     def client_gone(self) -> None:
         """Nobody waits for the answer any more."""
-        self._is_done = True
+        self._end()
         if self._task is not None:
             self._task.cancel()
         if self._core is not None:
@@ -93,6 +98,7 @@ class Relay(asyncio.Protocol):
         self._request.connection.release(CORE)
         self._core.write(self._head() + b"".join(self._held or ()))  # may hold the client again, in pause_writing
         self._held = None
+        self._wait()
 
     def data_received(self, data: bytes) -> None:
         if self._is_done:
@@ -182,7 +188,7 @@ class Relay(asyncio.Protocol):
     def _finish(self) -> None:
         if self._is_done:
             return
-        self._is_done = True
+        self._end()
         assert self._core is not None
         self._core.close()
         self._request.connection.release(CORE)
@@ -190,8 +196,24 @@ class Relay(asyncio.Protocol):
             self._request.keeps_alive = False
         self._request.answer(b"")
 
-    def _fail(self) -> None:
+    def _wait(self) -> None:
+        """Begin to count the time that the core takes, when it has the whole request."""
+        if self._is_asked and self._core is not None and not self._is_done:
+            self._patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        """The core stands still: better a word than a connection that hangs."""
+        if not self._has_answered and self._core is not None:
+            self._core.abort()
+            self._fail()
+
+    def _end(self) -> None:
         self._is_done = True
+        if self._patience is not None:
+            self._patience.cancel()
+
+    def _fail(self) -> None:
+        self._end()
         self._request.connection.release(CORE)
         self._request.keeps_alive = False  # its body may still be on the way
         self._request.refuse(
@@ -203,5 +225,5 @@ class Relay(asyncio.Protocol):
 
     def _cut(self) -> None:
         """The core broke off inside its answer: so does this connection, or half an answer would look whole."""
-        self._is_done = True
+        self._end()
         self._request.connection.transport.abort()

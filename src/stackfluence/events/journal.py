@@ -263,6 +263,10 @@ def adopt(directory: Path) -> list[Path]:
     A damaged line with whole lines after it stays, for the loader to quarantine.
     """
     adopted = []
+    for draft in directory.glob("n_*/*.new"):  # its edge died before it could write to it
+        with contextlib.suppress(JournalLocked, FileNotFoundError):
+            os.close(lock(draft))
+            draft.unlink()
     for path in sorted(directory.glob("n_*/*.open")):
         try:
             held = lock(path)
