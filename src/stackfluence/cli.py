@@ -199,13 +199,16 @@ def edge(
 
 
 @cli.command()
-def core(lifeline: Lifeline = None) -> None:
+def core(
+    admin_port: Annotated[int | None, typer.Option(help="A loopback port for /metrics and /readyz.")] = None,
+    lifeline: Lifeline = None,
+) -> None:
     """Run the core process: API, loader, upkeep. Edges hand it requests through a socket in the data directory."""
     import uvloop
 
     from stackfluence.core_process import run_core
 
-    uvloop.run(run_core(_ready(), lifeline))
+    uvloop.run(run_core(_ready(), lifeline, admin_port))
 
 
 @cli.command()

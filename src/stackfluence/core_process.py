@@ -24,6 +24,7 @@ from stackfluence.migrate import migrate
 from stackfluence.names import new_id
 from stackfluence.operations.operator_api import create_operator_api, listen_for_operators
 from stackfluence.operations.site import Site, open_store, refuse_unfinished
+from stackfluence.operations.watch import watch
 from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
 from stackfluence.settings import Settings
 
@@ -34,10 +35,11 @@ FIRST_PAUSE_SECONDS = 0.5  # until an event store that could not be opened is tr
 LAST_PAUSE_SECONDS = 15.0
 
 
-async def run_core(settings: Settings, lifeline: int | None) -> None:
+async def run_core(settings: Settings, lifeline: int | None, admin_port: int | None) -> None:
     """Serve the API on the core's Unix socket, load segments, keep house, until told to stop.
 
-    Raises JournalLocked when a core of this data directory runs already.
+    `/metrics` and `/readyz` are on operator.sock and, when given, on a loopback port. Raises JournalLocked when a core
+    of this data directory runs already.
     """
     refuse_unfinished(settings)
     held = lock(settings.data_path / "core.lock", create=True)
@@ -52,11 +54,19 @@ async def run_core(settings: Settings, lifeline: int | None) -> None:
     # the socket is the edges' alone, so what they say of the visitor's address and scheme is believed
     public = _server(api, uds=str(core_socket(settings)), proxy_headers=True, forwarded_allow_ips="*")
     commands = _server(create_operator_api(site), lifespan="off")
-    serving = asyncio.gather(public.serve(), commands.serve([listen_for_operators(settings)]))
+    servers = [public, commands]
+    serving = [public.serve(), commands.serve([listen_for_operators(settings)])]
+    if admin_port is not None:
+        watching = FastAPI(openapi_url=None)
+        watch(watching, site)
+        servers.append(_server(watching, lifespan="off", host="127.0.0.1", port=admin_port))
+        serving.append(servers[-1].serve())
+    served = asyncio.gather(*serving)
     await until_told(lifeline)
     api.state.closing.set()  # open streams end, and their clients come back with their cursors
-    public.should_exit = commands.should_exit = True
-    await serving
+    for server in servers:
+        server.should_exit = True
+    await served
     for task in upkeep:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

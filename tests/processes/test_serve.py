@@ -147,6 +147,7 @@ def test_an_event_store_that_is_away_keeps_nothing_else_from_being_served(tmp_pa
         def events() -> httpx.Response:
             return httpx.get(f"{running.address}/v1/events", headers=running.secret, timeout=10)
 
+        assert asked_of_core(running, "/readyz").status_code == 503
         assert events().status_code == 503
         assert "can't be reached" in events().json()["detail"]
         refused = run(tmp_path / "here", "load", SF_EVENT_STORE_URL=url)
@@ -154,6 +155,16 @@ def test_an_event_store_that_is_away_keeps_nothing_else_from_being_served(tmp_pa
         assert "can't reach the event store" in refused.stderr
         with serve_clickhouse(tmp_path / "there", port):
             wait_for(lambda: (found := events()).status_code == 200 and found.json()["items"], running.log)
+            assert asked_of_core(running, "/readyz").json()["status"] == "ready"
+            metrics = dict(line.split(" ") for line in asked_of_core(running, "/metrics").text.splitlines())
+            assert metrics["stackfluence_event_store_is_open"] == "1"
+            assert int(metrics["stackfluence_loader_lines_total"]) >= 1
+
+
+def asked_of_core(running: Serving, path: str) -> httpx.Response:
+    """Return what a core says to those who may read its data directory."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(running.directory / "operator.sock"))) as client:
+        return client.get(f"http://core{path}", timeout=10)
 
 
 def test_doctor_finds_what_is_missing_and_what_is_well(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`operator.sock` in the data directory: the operations of a running core, for whoever may read that directory.
 
 It is mode 0600, and no edge hands anything on to it. `POST /{operation}` with the arguments as JSON answers JSON lines:
-messages of progress, and last either `{"result": …}` or `{"error": "…"}`.
+messages of progress, and last either `{"result": …}` or `{"error": "…"}`. `GET /metrics` and `/readyz` are there, too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fastapi.responses import StreamingResponse
 from stackfluence.errors import OperationRefused, StackfluenceError
 from stackfluence.operations.perform import OPERATIONS, perform
 from stackfluence.operations.site import Site
+from stackfluence.operations.watch import watch
 from stackfluence.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def listen_for_operators(settings: Settings) -> socket.socket:
 def create_operator_api(site: Site) -> FastAPI:
     """Return the application behind the socket."""
     api = FastAPI(openapi_url=None)
+    watch(api, site)
     running: set[asyncio.Task[None]] = set()
 
     @api.post("/{operation}")
