@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from tests.processes.serving import wait_for
 
 from bench import rig
 
@@ -28,7 +32,7 @@ def run() -> dict[str, Any]:
 
 
 def start(variables: dict[str, str]) -> dict[str, float]:
-    """Start an edge, wait until it redirects, and read its memory."""
+    """Start an edge, wait until it redirects and has a copy of what it knows, and read its memory."""
     port = rig.free_port()
     started = time.monotonic()
     process = subprocess.Popen(
@@ -37,9 +41,21 @@ def start(variables: dict[str, str]) -> dict[str, float]:
     try:
         rig.wait_for(f"http://127.0.0.1:{port}/healthz", 300)
         ready = time.monotonic() - started
+        wait_for(lambda: has_copy(Path(variables["SF_DATA_DIR"], "edge", "w0.sqlite")), seconds=300)
+        copied = time.monotonic() - started
         status = Path(f"/proc/{process.pid}/status").read_text()
     finally:
         process.terminate()
         process.wait()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    return {"seconds_to_ready": round(ready, 1), "resident_mb": round(resident / 1024)}
+    return {
+        "seconds_to_ready": round(ready, 1),
+        "seconds_to_copy": round(copied, 1),
+        "resident_mb": round(resident / 1024),
+    }
+
+
+def has_copy(path: Path) -> bool:
+    """Whether an edge's copy is complete."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as copy:
+        return copy.execute("select count(*) from meta where name = 'revision'").fetchone() == (1,)

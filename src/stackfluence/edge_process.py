@@ -20,7 +20,7 @@ from stackfluence.collect.ingest import Intake
 from stackfluence.events.journal import Journal
 from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
 from stackfluence.settings import Settings
-from stackfluence.snapshot import EdgeRow
+from stackfluence.snapshot import LINK, EdgeRow
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,10 @@ async def run_edge(
     edge = Edge(links, journal, find_link=find, proxies=settings.proxies, core_socket=str(core_socket(settings)))
     intake = Intake(edge)
     server = Server(edge)
+    feed = Feed(catalog, edge, copy)
     if not links.revision:  # a first start: without a copy there is nothing to redirect to
-        await _poll(catalog, edge, copy)
-    feed = asyncio.create_task(_follow_catalog(catalog, edge, copy))
+        await feed.poll()
+    following = asyncio.create_task(feed.run())
     gc.collect()
     gc.freeze()  # a million links are not looked through again at every collection
     gc.set_threshold(50_000, 20, 50)
@@ -73,55 +74,96 @@ async def run_edge(
     accepting.close()
     await server.drain(DRAIN_SECONDS)
     await admin.drain(0)
-    feed.cancel()
+    following.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await feed
+        await following
     await journal.close()
     copy.close()
     await catalog.close()
 
 
-async def _follow_catalog(catalog: Catalog, edge: Edge, copy: Copy) -> None:
-    while True:
-        await asyncio.sleep(POLL_SECONDS)
-        await _poll(catalog, edge, copy)
+class Feed:
+    """Keeps an edge's snapshot current, and its copy on disk.
 
+    What changes is on disk at once. A full answer is in memory first, so that the edge can begin, and goes to disk
+    behind it: a million links take longer to write than to receive.
+    """
 
-async def _poll(catalog: Catalog, edge: Edge, copy: Copy) -> None:
-    """Take over what changed; a catalog that is away leaves the snapshot as it is."""
-    try:
-        async with asyncio.timeout(POLL_PATIENCE_SECONDS):
-            await _take_over(catalog, edge, copy)
-    except Exception as error:  # whatever the driver raises: the edge serves what it knows
-        log.warning("catalog_away", extra={"error": repr(error)})
+    def __init__(self, catalog: Catalog, edge: Edge, copy: Copy) -> None:
+        self._catalog = catalog
+        self._edge = edge
+        self._copy = copy
+        self._turn = asyncio.Lock()  # what is read from memory is written before anything newer is
+        self._rewriting: asyncio.Task[None] | None = None
 
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(POLL_SECONDS)
+                await self.poll()
+        finally:
+            if self._rewriting is not None:
+                self._rewriting.cancel()
 
-async def _take_over(catalog: Catalog, edge: Edge, copy: Copy) -> None:
-    links = edge.snapshot
-    links.begin()
-    rows: list[EdgeRow] = []
-    revision: int | None = None
-    lineage = ""
-    async with contextlib.aclosing(changes_since(catalog, links.revision, links.lineage)) as answer:
-        async for chunk in answer:
-            links.apply(chunk)
-            rows += chunk.rows
-            revision, lineage = chunk.revision, chunk.lineage
-            if len(rows) >= COPY_ROWS:
-                await _keep(copy, rows, None)
-                rows = []
-    if revision is None:
-        if copy.is_behind:
-            await _keep(copy, [], links.revision, links.lineage)
-        return
-    rows += links.finish(revision, lineage)
-    edge.forget_absent()
-    await _keep(copy, rows, revision, lineage)
+    async def poll(self) -> None:
+        """Take over what changed; a catalog that is away leaves the snapshot as it is."""
+        try:
+            async with asyncio.timeout(POLL_PATIENCE_SECONDS), self._turn:
+                await self._take_over()
+        except Exception as error:  # whatever the driver raises: the edge serves what it knows
+            log.warning("catalog_away", extra={"error": repr(error)})
 
+    async def _take_over(self) -> None:
+        links = self._edge.snapshot
+        links.begin()
+        rows: list[EdgeRow] = []
+        revision: int | None = None
+        lineage = ""
+        is_full = False
+        async with contextlib.aclosing(changes_since(self._catalog, links.revision, links.lineage)) as answer:
+            async for chunk in answer:
+                links.apply(chunk)
+                is_full = is_full or chunk.is_reset
+                rows += (row for row in chunk.rows if not is_full or row.space != LINK)
+                revision, lineage = chunk.revision, chunk.lineage
+        if revision is None:
+            if self._copy.is_behind and not self._is_rewriting:
+                await self._keep([], links.revision)
+            return
+        rows += links.finish(revision, lineage)
+        self._edge.forget_absent()
+        if is_full:
+            if self._rewriting is not None:
+                self._rewriting.cancel()
+            self._rewriting = asyncio.create_task(self._rewrite(rows))
+        else:
+            await self._keep(rows, None if self._is_rewriting else revision)
 
-async def _keep(copy: Copy, rows: list[EdgeRow], revision: int | None, lineage: str = "") -> None:
-    """Put changes into the copy on disk; one that can't be written now is completed later."""
-    try:
-        await asyncio.to_thread(copy.write, rows, revision, lineage)
-    except sqlite3.Error as error:
-        log.warning("snapshot_not_kept", extra={"error": str(error)})
+    @property
+    def _is_rewriting(self) -> bool:
+        return self._rewriting is not None and not self._rewriting.done()
+
+    async def _rewrite(self, rows: list[EdgeRow]) -> None:
+        """Put all links on disk, after `rows`; only then does the copy say which revision it is."""
+        links = self._edge.snapshot
+        async with self._turn:
+            await self._keep(rows, None)
+        keys = list(links.links)
+        for start in range(0, len(keys), COPY_ROWS):
+            async with self._turn:
+                some = [
+                    EdgeRow(LINK, key, links.links[key])
+                    for key in keys[start : start + COPY_ROWS]
+                    if key in links.links
+                ]
+                await self._keep(some, None)
+        async with self._turn:
+            await self._keep([], links.revision)
+
+    async def _keep(self, rows: list[EdgeRow], revision: int | None) -> None:
+        """Put changes into the copy on disk; one that can't be written now is completed later."""
+        try:
+            await asyncio.to_thread(self._copy.write, rows, revision, self._edge.snapshot.lineage)
+        except sqlite3.Error as error:
+            log.warning("snapshot_not_kept", extra={"error": str(error)})

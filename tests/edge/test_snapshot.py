@@ -46,8 +46,16 @@ def feed(monkeypatch: pytest.MonkeyPatch) -> Catalog:
     return given
 
 
+def following(running: RunningEdge, copy: Copy) -> edge_process.Feed:
+    return edge_process.Feed(None, running.edge, copy)  # type: ignore[arg-type]
+
+
 async def poll(running: RunningEdge, copy: Copy) -> None:
-    await edge_process._poll(None, running.edge, copy)  # type: ignore[arg-type]
+    """Take over what changed, and wait until it is on disk."""
+    polling = following(running, copy)
+    await polling.poll()
+    if polling._rewriting is not None:
+        await polling._rewriting
 
 
 def restored(path: Path) -> Snapshot:
@@ -75,6 +83,28 @@ async def test_the_copy_holds_what_was_taken_over(tmp_path: Path, feed: Catalog)
         assert known.links == running.snapshot.links
         assert (known.revision, known.lineage) == (2, "token")
         assert path.stat().st_mode & 0o077 == 0  # it holds salts
+
+
+async def test_a_full_answer_goes_to_disk_behind_the_edge_and_behind_nothing_newer(
+    tmp_path: Path, feed: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge_process, "COPY_ROWS", 1)
+    path = tmp_path / "w0.sqlite"
+    feed.changes = {1: [row(f"c{number}") for number in range(20)]}
+    async with start_edge(tmp_path, known=Snapshot(ClickIdKeys(SECRETS, TTL_HOURS))) as running:
+        copy = Copy(path)
+        polling = following(running, copy)
+        await polling.poll()
+        assert (await running.get("/c/emma/c19")).status == 302
+        assert copy._db.execute("select count(*) from meta").fetchone() == (0,)
+        feed.changes[2] = [row("c19", status="paused"), row("c18", is_gone=True), row("new")]
+        await polling.poll()
+        assert copy._db.execute("select count(*) from meta").fetchone() == (0,)  # it is not complete yet
+        assert polling._rewriting is not None
+        await polling._rewriting
+        assert restored(path).links == running.snapshot.links
+        assert restored(path).revision == 2
+        copy.close()
 
 
 async def test_a_disk_that_refuses_leaves_the_copy_as_it_was_and_is_made_up_for(
