@@ -58,4 +58,4 @@ def start(variables: dict[str, str]) -> dict[str, float]:
 def has_copy(path: Path) -> bool:
     """Whether an edge's copy is complete."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as copy:
-        return copy.execute("select count(*) from meta where name = 'revision'").fetchone() == (1,)
+        return bool(copy.execute("select count(*) from meta where name = 'revision'").fetchone()[0])
