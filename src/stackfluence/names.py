@@ -14,6 +14,7 @@ ORGANIZATION_BYTES = 4
 LINK_BYTES = 6
 NAME_LENGTH = 100
 _TRAILING_PUNCTUATION = ".,;:!?_-)]}>'\"*~…»”’"
+_DEVIATIONS = frozenset("ßς\u200c\u200d")  # letters of which IDNA 2003, Python's own, made others; browsers don't
 _NAME = re.compile(r"[\w.\-]+")
 
 
@@ -59,6 +60,20 @@ def fold(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return unicodedata.normalize("NFKC", folded).rstrip(_TRAILING_PUNCTUATION)  # folding can take letters apart
+
+
+def ascii_host(name: str) -> str:
+    """Return a host name with its international labels in their `xn--` form, as browsers write it.
+
+    Raises UnicodeError for a label that has none, or is longer than 63 characters.
+    """
+    return ".".join(_ascii_label(label) for label in re.split("[.。．｡]", name))
+
+
+def _ascii_label(label: str) -> str:
+    if label.isascii() or _DEVIATIONS.isdisjoint(label.lower()):
+        return label.encode("idna").decode() if label else ""
+    return "xn--" + unicodedata.normalize("NFC", label.lower()).encode("punycode").decode()
 
 
 def is_name(text: str) -> bool:

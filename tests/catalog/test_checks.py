@@ -83,6 +83,8 @@ def test_what_can_be_a_name_folds_to_itself_and_gives_one_key(text: str) -> None
             [
                 ("GO.Brand.Example.", "go.brand.example"),
                 ("bücher.example", "xn--bcher-kva.example"),
+                ("Straße.example", "xn--strae-oqa.example"),
+                ("go。brand。example", "go.brand.example"),
                 ("127.0.0.1", "127.0.0.1"),
             ],
             [
@@ -93,6 +95,7 @@ def test_what_can_be_a_name_folds_to_itself_and_gives_one_key(text: str) -> None
                 "",
                 "a_b.example",
                 "x" * 64 + ".example",
+                "ß" * 64 + ".example",
             ],
         ),
     ],

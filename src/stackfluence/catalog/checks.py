@@ -9,7 +9,7 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from stackfluence.errors import Invalid
-from stackfluence.names import fold, is_name
+from stackfluence.names import ascii_host, fold, is_name
 
 MAX_URL_LENGTH = 2048  # what every browser, proxy and log accepts
 MAX_TEXT_LENGTH = 200
@@ -73,7 +73,7 @@ def url(field: str, text: str, *, may_be_empty: bool = False) -> str:
 def hostname(field: str, text: str) -> str:
     """Return a host name in lower case, international ones in their `xn--` form; no port, no trailing dot."""
     try:
-        ascii_text = text.strip().rstrip(".").encode("idna").decode().lower()
+        ascii_text = ascii_host(text.strip().rstrip(".")).lower()
     except UnicodeError as error:
         raise Invalid(f"{field}: {text!r} is no host name ({error}).", field=field) from None
     labels = ascii_text.split(".")

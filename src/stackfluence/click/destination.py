@@ -7,12 +7,12 @@ with the destination's as the most lenient servers would read them, and the ones
 from __future__ import annotations
 
 import re
-import unicodedata
 from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
 import msgspec
 
 from stackfluence.click.click_id import TEST, Mint
+from stackfluence.names import ascii_host
 from stackfluence.snapshot import Link
 
 PARAMETER = b"inf_click_id"
@@ -24,7 +24,6 @@ _PLAIN = re.compile(r"[!-~]+")  # printable ASCII: nothing that could end a head
 # What is encoded in a parameter that is passed on: `;` too, since old servers read it as `&`.
 _UNSAFE = re.compile(rb"[^!$%&'()*+,/:=?@~\w.\-]|%(?![0-9A-Fa-f]{2})", re.ASCII)
 _BLANKS = bytes.maketrans(b". \t\n\v\f\r", b"_______")
-_DEVIATIONS = frozenset("ßς\u200c\u200d")  # letters of which IDNA 2003, Python's own, made others; browsers don't
 
 
 class _LinkShare(msgspec.Struct, omit_defaults=True):
@@ -145,13 +144,7 @@ def to_ascii(url: str) -> str:
 
 def _ascii_host(netloc: str) -> str:
     host, colon, port = netloc.partition(":")
-    return ".".join(_ascii_label(label) for label in re.split("[.。．｡]", host)) + colon + port
-
-
-def _ascii_label(label: str) -> str:
-    if label.isascii() or _DEVIATIONS.isdisjoint(label.lower()):
-        return label.encode("idna").decode() if label else ""
-    return "xn--" + unicodedata.normalize("NFC", label.lower()).encode("punycode").decode()
+    return ascii_host(host) + colon + port
 
 
 def _percent(match: re.Match[bytes]) -> bytes:
