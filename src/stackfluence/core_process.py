@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from stackfluence.api import Core, create_api
 from stackfluence.catalog import Catalog, CatalogNumbers, ensure_salts, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
-from stackfluence.errors import StoreError
 from stackfluence.events.journal import lock
 from stackfluence.events.load import Loader
 from stackfluence.events.store import Store
@@ -69,8 +68,9 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
     await served
     for task in upkeep:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    for outcome in await asyncio.gather(*upkeep, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            log.error("upkeep_failed", extra={"error": repr(outcome)})
     await asyncio.to_thread(_close_events, site)
     await catalog.close()
     os.close(held)
@@ -82,13 +82,18 @@ async def _open_events(core: Core, site: Site) -> bool:
     numbers = CatalogNumbers(
         core.catalog, asyncio.get_running_loop(), new_id("ldr_"), is_sole=core.settings.is_embedded_store
     )
+    opening = asyncio.ensure_future(asyncio.to_thread(_open_store_and_loader, site, numbers))
     try:
-        store, loader = await asyncio.to_thread(_open_store_and_loader, site, numbers)
-    except (StoreError, OSError) as error:
-        log.error("event_store_not_open", extra={"error": str(error)})
+        site.opened, site.loader = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])  # the lock on the directory is held until the thread has let go
+        if opening.exception() is None:
+            site.opened, site.loader = opening.result()
+        raise
+    except Exception as error:  # the store's, the network's or the disk's
+        log.error("event_store_not_open", extra={"error": repr(error)})
         return False
-    core.store = site.opened = store
-    site.loader = loader
+    core.store = site.opened
     return True
 
 

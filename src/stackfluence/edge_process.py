@@ -109,7 +109,7 @@ class Feed:
     async def poll(self) -> None:
         """Take over what changed; a catalog that is away leaves the snapshot as it is."""
         try:
-            async with asyncio.timeout(POLL_PATIENCE_SECONDS), self._turn:
+            async with self._turn:
                 await self._take_over()
         except Exception as error:  # whatever the driver raises: the edge serves what it knows
             log.warning("catalog_away", extra={"error": repr(error)})
@@ -121,7 +121,8 @@ class Feed:
         revision: int | None = None
         lineage = ""
         is_full = False
-        async with contextlib.aclosing(changes_since(self._catalog, links.revision, links.lineage)) as answer:
+        answering = changes_since(self._catalog, links.revision, links.lineage)
+        async with asyncio.timeout(POLL_PATIENCE_SECONDS), contextlib.aclosing(answering) as answer:
             async for chunk in answer:
                 links.apply(chunk)
                 is_full = is_full or chunk.is_reset

@@ -165,3 +165,10 @@ async def test_the_memory_of_blocks_is_bounded(running: RunningEdge, monkeypatch
     for number in range(25):
         assert await click(client, BROWSER + b"X-N: %d\r\n" % number) == 302
         assert len(known(running)) <= 10
+
+
+async def test_a_nul_for_an_address_is_refused_as_the_parser_does(tmp_path: Path) -> None:
+    async with start_edge(tmp_path, [a_link()], proxies=PROXIES) as running:
+        client = await running.connect()
+        assert await click(client, BROWSER + b"X-Forwarded-For: 203.0.113.9\r\n") == 302
+        assert await click(client, BROWSER + b"X-Forwarded-For: \0\r\n") == 400

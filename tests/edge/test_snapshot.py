@@ -149,6 +149,21 @@ async def test_what_the_disk_refused_is_written_although_nothing_else_changes(tm
         copy.close()
 
 
+def test_a_revision_that_the_disk_refused_to_note_is_noted_later(tmp_path: Path) -> None:
+    copy = Copy(tmp_path / "w0.sqlite")
+    copy.write([row("a")], None)
+    refuse_writes(copy)
+    with pytest.raises(sqlite3.Error):
+        copy.write([], 7, "token")
+    behind = [copy.is_behind]
+    copy._db.execute("pragma query_only = off")
+    copy.write([], 7, "token")
+    behind.append(copy.is_behind)
+    assert behind == [True, False]
+    copy.close()
+    assert restored(tmp_path / "w0.sqlite").revision == 7
+
+
 @pytest.mark.parametrize("damage", [b"this is no database at all" * 200, b"SQLite format 3\0" + bytes(4080), b""])
 def test_a_damaged_copy_is_replaced(tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "w0.sqlite"

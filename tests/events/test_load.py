@@ -655,7 +655,7 @@ async def test_the_loop_goes_on_after_a_failure_and_ends_when_told(
 ) -> None:
     monkeypatch.setattr(load, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(load, "IDLE_SECONDS", 0.01)
-    failures = iter([OSError("No space left on device"), StoreError("It is away.")])
+    failures = iter([OSError("No space left on device"), StoreError("It is away."), RuntimeError("a driver's own")])
     honest = loader._turn_of
 
     def sometimes(directory: Path) -> load.Report | None:
@@ -672,7 +672,7 @@ async def test_the_loop_goes_on_after_a_failure_and_ends_when_told(
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert loader.counts.failures == 2
+    assert loader.counts.failures == 3
     assert (loader.counts.lines, loader.counts.turns) == (2, 1)
     assert counts(store) == (2, 0, 2)
 

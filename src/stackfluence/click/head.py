@@ -119,7 +119,7 @@ class Heads:
     def find(self, data: bytes) -> tuple[bytes, Head, bytes] | None:
         """Return target, head and X-Forwarded-For of a request for a link that brings a known block, else None."""
         line = _LINK_LINE.match(data)
-        if line is None:
+        if line is None or b"\0" in data:
             return None
         block, forwarded = _without_addresses(data[line.end() :])
         head = self._known.get(block)

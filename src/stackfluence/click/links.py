@@ -184,6 +184,7 @@ class Copy:
         self._path = path
         self._lock = threading.Lock()
         self._unwritten: dict[tuple[str, bytes], EdgeRow] = {}  # what the disk refused, to be written with the next
+        self._is_unfinished = False  # it refused to note the revision
         try:
             self._open()
         except sqlite3.DatabaseError as error:
@@ -192,7 +193,7 @@ class Copy:
     @property
     def is_behind(self) -> bool:
         """Whether the disk refused some changes."""
-        return bool(self._unwritten)
+        return bool(self._unwritten) or self._is_unfinished
 
     def load_into(self, target: Snapshot) -> None:
         """Fill an empty snapshot; a copy that is damaged, or of another version of the records, is forgotten."""
@@ -236,10 +237,12 @@ class Copy:
             try:
                 self._write(list(self._unwritten.values()), revision, lineage)
             except sqlite3.Error:
+                self._is_unfinished = self._is_unfinished or revision is not None
                 if self._db.in_transaction:
                     self._db.execute("rollback")
                 raise
             self._unwritten.clear()
+            self._is_unfinished = self._is_unfinished and revision is None
 
     def _write(self, rows: list[EdgeRow], revision: int | None, lineage: str) -> None:
         self._db.execute("begin immediate")

@@ -42,6 +42,7 @@ ROTATE_SECONDS = 0.5  # an event is offered to the loader at most this long afte
 SEGMENT_BYTES = 32 << 20
 MAX_WAITING = 50_000  # lines, about 60 MB: what 250 ms can bring in, several times over
 TICK_SECONDS = 0.02
+DRAFT_SECONDS = 60.0  # a file that is being created has its name after microseconds
 log = logging.getLogger(__name__)
 
 Settle = Callable[[Any, bool], None]
@@ -263,10 +264,10 @@ def adopt(directory: Path) -> list[Path]:
     A damaged line with whole lines after it stays, for the loader to quarantine.
     """
     adopted = []
-    for draft in directory.glob("n_*/*.new"):  # its edge died before it could write to it
-        with contextlib.suppress(JournalLocked, FileNotFoundError):
-            os.close(lock(draft))
-            draft.unlink()
+    for draft in directory.glob("n_*/*.new"):  # its edge died before it could write to it, unless it is just made
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - draft.stat().st_mtime > DRAFT_SECONDS:
+                draft.unlink()
     for path in sorted(directory.glob("n_*/*.open")):
         try:
             held = lock(path)

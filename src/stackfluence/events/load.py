@@ -129,9 +129,9 @@ class Loader:
             except asyncio.CancelledError:
                 await asyncio.wait([thread])
                 raise
-            except (StackfluenceError, OSError) as error:
+            except Exception as error:  # the store's, the disk's, or whatever the catalog's driver raises
                 self.counts.failures += 1
-                log.error("load_failed", extra={"error": str(error), "pause_seconds": pause})
+                log.error("load_failed", extra={"error": repr(error), "pause_seconds": pause})
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LAST_PAUSE_SECONDS)
                 continue
