@@ -13,7 +13,7 @@ SECONDS = 4.0
 # every link once, in turn, so that the edge has unpacked what it will serve; then at random
 WARM = f'local n = -1; request = function() n = n + 1; return wrk.format("GET", "/c/emma/spring/" .. n % {LINKS}) end'
 PICK = f'request = function() return wrk.format("GET", "/c/emma/spring/" .. math.random(0, {LINKS - 1})) end'
-STEADY = "delay = function() return 12 end\n"  # milliseconds: about 5,000 requests a second from 64 connections
+STEADY = "delay = function() return 8 end\n"  # milliseconds: about 5,000 requests a second from 64 connections
 BROWSER = """
 wrk.headers["User-Agent"] = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 " ..
   "(KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
