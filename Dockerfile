@@ -1,4 +1,8 @@
 # One image for every process; the command decides: stackfluence edge, stackfluence core, stackfluence load --follow.
+FROM node:20-slim AS lists
+COPY src src
+RUN npm --prefix src/stackfluence/lists ci --ignore-scripts --omit=dev --no-audit --no-fund
+
 FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/stackfluence
@@ -7,7 +11,9 @@ COPY requirements.lock ./
 RUN /opt/stackfluence/bin/pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN /opt/stackfluence/bin/pip install --no-deps .
+COPY --from=lists /src/stackfluence/lists/node_modules src/stackfluence/lists/node_modules
+RUN PYTHONPATH=src /opt/stackfluence/bin/python -m stackfluence.lists.build \
+    && /opt/stackfluence/bin/pip install --no-deps .
 
 FROM python:3.11-slim
 # a fixed number, so that a volume keeps its owner from one image to the next

@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LISTS := src/stackfluence/lists
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench lock clean
+.PHONY: help setup setup-dev demo test check bench bench-bots lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,9 +26,15 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-setup: $(VENV)/.run ## install what running needs into .venv
+$(LISTS)/built/manifest.json: $(VENV)/.run $(LISTS)/package-lock.json $(LISTS)/build.py
+	@command -v npm >/dev/null || { echo "npm is needed, to install the lists of robots and networks: Node 20 or newer"; exit 1; }
+	npm --prefix $(LISTS) ci --ignore-scripts --omit=dev --no-audit --no-fund --loglevel=error
+	$(BIN)/python -m stackfluence.lists.build
+	@touch $@
 
-setup-dev: $(VENV)/.dev ## install what tests and checks need too
+setup: $(VENV)/.run $(LISTS)/built/manifest.json ## install what running needs: .venv and the lists
+
+setup-dev: setup $(VENV)/.dev ## install what tests and checks need too
 
 demo: setup ## serve a sample organization with live traffic on port 8000
 	$(BIN)/stackfluence demo --port 8000
@@ -45,9 +52,12 @@ test: check ## all checks and all tests
 bench: setup-dev ## run the benches; each prints one JSON line
 	$(BIN)/python -m bench
 
+bench-bots: setup-dev ## error rates of the click score on labelled corpora; BOTS=directory names other ones
+	$(BIN)/python -m bench.bots $(BOTS)
+
 lock: ## compile the requirement files anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.lock
 
 clean: ## remove what the set-up and the tests made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LISTS)/built $(LISTS)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 import socket
 import time
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackfluence import lists
+from stackfluence.click.geo import Places
 from stackfluence.errors import StackfluenceError
 from stackfluence.events.journal import segments
 from stackfluence.migrate import is_current
@@ -24,7 +27,7 @@ CATALOG_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check's result; `advice` says what to do and is empty when all is well."""
+    """One check's result; `advice` says what to do, or what could be better when all is well."""
 
     check: str
     is_well: bool
@@ -116,15 +119,33 @@ def _journal(settings: Settings) -> Finding:
 
 
 def _geoip(settings: Settings) -> Finding:
-    ages = []
-    for name in (settings.geoip_country_db, settings.geoip_asn_db):
-        if name:
-            ages.append((time.time() - Path(name).stat().st_mtime) / 86_400)
-    if not ages:
-        return Finding("geoip", True, "none configured: countries and networks stay empty")
-    if max(ages) > GEOIP_DAYS:
-        return Finding("geoip", False, f"{max(ages):.0f} days old", "Replace the database files by rename.")
-    return Finding("geoip", True, f"{max(ages):.0f} days old")
+    try:
+        places = Places(settings)
+    except StackfluenceError as error:
+        return Finding("geoip", False, str(error), "Replace the file, or run `stackfluence geoip update`.")
+    ages = {file.version: int(time.time() - file.built_at) // 86_400 for file in places.files.values()}
+    detail = "; ".join(f"{version}, {age} days old" for version, age in ages.items())
+    if places.problems:
+        reasons = "; ".join(f"{kind} unknown: {reason}" for kind, reason in places.problems.items())
+        advice = "Run `make setup`, or `stackfluence geoip update` with a MaxMind licence key."
+        return Finding("geoip", False, f"{detail}; {reasons}" if detail else reasons, advice)
+    old = [file.version for file in places.files.values() if not file.is_demo and ages[file.version] > GEOIP_DAYS]
+    if old:
+        return Finding("geoip", False, detail, "Run `stackfluence geoip update`, best twice a week from cron.")
+    if any(file.is_demo for file in places.files.values()):
+        advice = "Demo data is dated and partly wrong: for real traffic set MaxMind's key and run `geoip update`."
+        return Finding("geoip", True, detail, advice)
+    return Finding("geoip", True, detail)
+
+
+def _lists(settings: Settings) -> Finding:
+    names = []
+    for name, origin in lists.manifest().items():
+        is_whole = hashlib.sha256(lists.path(name).read_bytes()).hexdigest() == origin["sha256"]
+        if not is_whole:
+            return Finding("lists", False, f"{origin['file']} is not as it was built", "Run `make setup` anew.")
+        names.append(f"{origin['name']} {origin['version']}")
+    return Finding("lists", True, ", ".join(names))
 
 
 def segments_of(settings: Settings) -> list[Path]:
@@ -141,4 +162,5 @@ _CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "core": _core,
     "journal": _journal,
     "geoip": _geoip,
+    "lists": _lists,
 }

@@ -8,6 +8,7 @@
     ├── StoreError             the event store refused or can't be reached
     ├── SchemaTooNew           a segment was written by a newer version
     ├── OperationRefused       a command can't be carried out as things are
+    ├── ListsUnusable          the lists that set-up installs are missing or damaged
     └── Problem                an answer to an HTTP client, RFC 9457
 
 Each class's docstring is its message to a person; `Problem` carries the HTTP status.
@@ -53,6 +54,10 @@ class SchemaTooNew(StackfluenceError):
 
 class OperationRefused(StackfluenceError):
     """The command can't be carried out."""
+
+
+class ListsUnusable(StackfluenceError):
+    """The lists that set-up installs are missing or damaged; run `make setup`, which builds them."""
 
 
 class Problem(StackfluenceError):
@@ -148,6 +153,14 @@ class Invalid(Problem):
     status = 422
     type = "invalid"
     title = "A field is not as it must be"
+
+
+class TooManyRequests(Problem):
+    """The key has made more requests than it may; `Retry-After` says when the next is answered."""
+
+    status = 429
+    type = "too-many-requests"
+    title = "Too many requests"
 
 
 class Unexpected(Problem):

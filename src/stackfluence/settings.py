@@ -38,11 +38,16 @@ class Settings:
     click_id_ttl_days: str = _setting("30", "how long a click ID is accepted")
     base_url: str = _setting("", "public address of links, https://go.brand.example; empty: the address of the request")
     trusted_proxies: str = _setting("", "CIDRs whose X-Forwarded-For is believed, separated by commas")
-    geoip_country_db: str = _setting("", "path of a MaxMind country database")
-    geoip_asn_db: str = _setting("", "path of a MaxMind ASN database")
+    geoip_country_db: str = _setting(
+        "", "path of a MaxMind country or city database; empty: that of `geoip update`, else the demo's"
+    )
+    geoip_asn_db: str = _setting("", "path of a MaxMind ASN or ISP database; empty: the same")
+    maxmind_account_id: str = _setting("", "for `stackfluence geoip update`; a free account has both")
+    maxmind_license_key: str = _setting("", "for `stackfluence geoip update`; belongs to the account id")
     edge_workers: str = _setting("1", "edge processes behind the one port")
     journal_fsync: str = _setting("always", "always: on disk before the answer; never: only for benches")
     smtp_url: str = _setting("", "smtp://user:password@host:587 for notices by mail")
+    api_rate: str = _setting("600", "requests a minute that one key may make of the API")
 
     @property
     def data_path(self) -> Path:
@@ -112,6 +117,14 @@ class Settings:
         return count
 
     @property
+    def requests_a_minute(self) -> int:
+        """How many requests one key may make of the API in a minute."""
+        count = self._integer("api_rate")
+        if not 1 <= count <= 1_000_000:
+            raise SettingsError("SF_API_RATE must be 1 to 1000000.")
+        return count
+
+    @property
     def is_fsynced(self) -> bool:
         """Whether an answer waits for the disk; `never` gives up promise 1 and is for benches."""
         if self.journal_fsync not in ("always", "never"):
@@ -126,8 +139,10 @@ class Settings:
 
     def check(self) -> None:
         """Raise SettingsError for the first setting that can't be used."""
-        for name in ("click_id_secrets", "click_id_ttl_hours", "proxies", "workers", "is_fsynced"):
+        for name in ("click_id_secrets", "click_id_ttl_hours", "proxies", "workers", "requests_a_minute", "is_fsynced"):
             getattr(self, name)
+        if self.redis_url and not self.redis_url.startswith(("redis://", "rediss://")):
+            raise SettingsError("SF_REDIS_URL must begin with redis:// or rediss://.")
         if self.master_key:
             strong_secret("SF_MASTER_KEY", self.master_key)
 
