@@ -256,10 +256,15 @@ def _ready() -> Settings:
 
 
 async def _prepare(settings: Settings) -> None:
-    """Bring the catalog up to date, with the salts an edge needs from its first click on."""
+    """Bring the catalog up to date, with the salts an edge needs from its first click on.
+
+    Raises SettingsError for a GeoIP file that can't be used: edges that are restarted later go on without it.
+    """
     from stackfluence.catalog import ensure_salts, open_catalog
+    from stackfluence.click.geo import Places
     from stackfluence.migrate import migrate as upgrade
 
+    Places(settings)
     await upgrade(settings.catalog_url)
     catalog = open_catalog(settings.catalog_url)
     try:

@@ -14,8 +14,12 @@ from stackfluence.catalog import Catalog, changes_since, find_link, open_catalog
 from stackfluence.click.admin import Admin
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.click.edge import Edge
+from stackfluence.click.exchange import Exchange
+from stackfluence.click.geo import Places
+from stackfluence.click.judge import Judge
 from stackfluence.click.links import Copy, Snapshot
 from stackfluence.click.server import Server
+from stackfluence.click.velocity import Velocity
 from stackfluence.collect.ingest import Intake
 from stackfluence.events.journal import Journal
 from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
@@ -27,6 +31,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 POLL_PATIENCE_SECONDS = 120.0  # a full answer of a million links takes 15 s
 COPY_ROWS = 20_000
+GEOIP_SECONDS = 10.0  # between looks at whether a table of networks was replaced
 SWITCH_SECONDS = (
     0.0005  # the committing thread needs the interpreter three times a batch; Python's default is 5 ms each
 )
@@ -52,17 +57,23 @@ async def run_edge(
     async def find(key: bytes) -> bytes | None:
         return await find_link(catalog, *key.decode().split("\0"))
 
-    edge = Edge(links, journal, find_link=find, proxies=settings.proxies, core_socket=str(core_socket(settings)))
+    # who restarts an edge has looked at its files before; one that broke since must not keep it from redirecting
+    judge = Judge(Places(settings, is_strict=lifeline is None), Velocity())
+    edge = Edge(links, journal, judge, find_link=find, proxies=settings.proxies, core_socket=str(core_socket(settings)))
     intake = Intake(edge)
     server = Server(edge)
     feed = Feed(catalog, edge, copy)
     if not links.revision:  # a first start: without a copy there is nothing to redirect to
         await feed.poll()
-    following = asyncio.create_task(feed.run())
+    exchange: Exchange | None = None
+    upkeep = [asyncio.create_task(feed.run()), asyncio.create_task(_watch_places(judge))]
+    if settings.redis_url:
+        exchange = Exchange(judge.velocity, settings.redis_url, next(iter(settings.click_id_secrets.values())))
+        upkeep.append(asyncio.create_task(exchange.run()))
     gc.collect()
     gc.freeze()  # a million links are not looked through again at every collection
     gc.set_threshold(50_000, 20, 50)
-    admin = Server(Admin(edge, server, intake.counts))
+    admin = Server(Admin(edge, server, intake.counts, exchange))
     admin_socket = settings.data_path / "edge" / f"w{worker}.sock"
     admin_socket.unlink(missing_ok=True)
     await loop.create_unix_server(admin.accept, str(admin_socket))
@@ -74,12 +85,25 @@ async def run_edge(
     accepting.close()
     await server.drain(DRAIN_SECONDS)
     await admin.drain(0)
-    following.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await following
+    for task in upkeep:
+        task.cancel()
+    await asyncio.gather(*upkeep, return_exceptions=True)
+    if exchange is not None:
+        await exchange.close()
     await journal.close()
     copy.close()
     await catalog.close()
+
+
+async def _watch_places(judge: Judge) -> None:
+    """Take over tables of networks that were replaced, until cancelled."""
+    while True:
+        await asyncio.sleep(GEOIP_SECONDS)
+        try:
+            if await asyncio.to_thread(judge.places.refresh):
+                judge.forget()
+        except Exception as error:  # the files in use stay
+            log.error("geoip_not_refreshed", extra={"error": repr(error)})
 
 
 class Feed:

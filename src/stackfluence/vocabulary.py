@@ -125,6 +125,91 @@ class TrafficClass(StrEnum):
     sivt = "sivt"
 
 
+class TrafficReason(StrEnum):
+    """Why a click may be nobody's: what each weighs, and what it says to people, is in `reasons.py`."""
+
+    __hash__ = str.__hash__  # an enum's own is a Python function, and every click looks verdicts up by its reasons
+
+    # seen at the click: who it says it is
+    declared_bot = "declared_bot"
+    ai_agent = "ai_agent"
+    link_preview = "link_preview"
+    mail_scanner = "mail_scanner"
+    uptime_monitor = "uptime_monitor"
+    http_library = "http_library"
+    headless_browser = "headless_browser"
+    attack = "attack"
+    no_user_agent = "no_user_agent"
+    listed_pattern = "listed_pattern"
+    unlikely_user_agent = "unlikely_user_agent"
+    impossible_user_agent = "impossible_user_agent"
+    # seen at the click: how it asks
+    head_request = "head_request"
+    prefetch = "prefetch"
+    prerender = "prerender"
+    no_accept_language = "no_accept_language"
+    unlike_navigation = "unlike_navigation"
+    no_fetch_metadata = "no_fetch_metadata"
+    contradicting_hints = "contradicting_hints"
+    unlike_brands = "unlike_brands"
+    unlike_header_order = "unlike_header_order"
+    missing_headers = "missing_headers"
+    automation_header = "automation_header"
+    self_referred = "self_referred"
+    replayed_click_id = "replayed_click_id"
+    malformed_parameters = "malformed_parameters"
+    # seen at the click: where it comes from, how often
+    hosting_network = "hosting_network"
+    vpn_network = "vpn_network"
+    unlikely_language = "unlikely_language"
+    possible_duplicate = "possible_duplicate"
+    visitor_velocity = "visitor_velocity"
+    prefix_velocity = "prefix_velocity"
+    link_velocity = "link_velocity"
+    organization_velocity = "organization_velocity"
+    # seen after the click
+    webdriver = "webdriver"
+    no_session = "no_session"
+    no_interaction = "no_interaction"
+    conversion_too_fast = "conversion_too_fast"
+    conversion_too_late = "conversion_too_late"
+    click_flooding = "click_flooding"
+    hyper_engagement = "hyper_engagement"
+    hourly_outlier = "hourly_outlier"
+    shared_prefix = "shared_prefix"
+
+
+class NetworkClass(StrEnum):
+    """What kind of network an address belongs to."""
+
+    __hash__ = str.__hash__  # as above
+
+    unknown = "unknown"
+    residential = "residential"
+    mobile = "mobile"
+    hosting = "hosting"
+    vpn = "vpn"
+    relay = "relay"
+
+
+class DeviceClass(StrEnum):
+    """What a visitor holds, as its user agent says."""
+
+    phone = "phone"
+    tablet = "tablet"
+    desktop = "desktop"
+    television = "television"
+    other = "other"
+
+
+class ArrivalStage(StrEnum):
+    """How far a click got, after the IAB's click measurement guidelines."""
+
+    measured = "measured"
+    received = "received"
+    resolved = "resolved"
+
+
 class LineOutcome(StrEnum):
     """What became of one line of an import."""
 

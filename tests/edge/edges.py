@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -19,14 +20,18 @@ import msgspec
 from stackfluence import snapshot
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.click.edge import Edge, LookUp
+from stackfluence.click.geo import Places
+from stackfluence.click.judge import Judge
 from stackfluence.click.links import Snapshot
 from stackfluence.click.server import Server
+from stackfluence.click.velocity import Velocity
 from stackfluence.click.visitor import DAY_MS, Networks
 from stackfluence.clock import now_ms
 from stackfluence.collect.ingest import Intake
 from stackfluence.events.event import Expiring, Kept, Leaf, commitment, split_line
 from stackfluence.events.journal import Journal
 from stackfluence.names import base32, link_key
+from stackfluence.settings import Settings
 from stackfluence.snapshot import Host, Key, Link, Organization
 
 SECRETS = {1: b"k3Jx9fQ2vT7mZ1pR8sW4yB6nD0hL5gCe"}
@@ -257,6 +262,12 @@ class RunningEdge:
         return journal_events(self.journal.directory)
 
 
+@functools.cache
+def places() -> Places:
+    """Return the places of what set-up installed, opened once: 16 MB."""
+    return Places(Settings())
+
+
 @contextlib.asynccontextmanager
 async def start_edge(
     directory: Path,
@@ -274,6 +285,7 @@ async def start_edge(
     edge = Edge(
         known if known is not None else a_snapshot(links or [a_link()]),
         journal,
+        Judge(places(), Velocity()),
         find_link=find_link or Absent(),
         proxies=proxies,
         core_socket=core_socket or str(directory / "core.sock"),

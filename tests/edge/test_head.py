@@ -38,6 +38,7 @@ def said(event: Event) -> dict[str, Any]:
     fields = msgspec.structs.asdict(event.leaf) | msgspec.structs.asdict(event.expiring)
     for name in ("event_id", "click_id", "seq", "occurred_at", "received_at", "personal_commitment", "salt"):
         del fields[name]
+    fields["bot_reasons"] = [reason for reason in fields["bot_reasons"] if reason != "possible_duplicate"]  # the pace's
     return fields
 
 
@@ -172,3 +173,21 @@ async def test_a_nul_for_an_address_is_refused_as_the_parser_does(tmp_path: Path
         client = await running.connect()
         assert await click(client, BROWSER + b"X-Forwarded-For: 203.0.113.9\r\n") == 302
         assert await click(client, BROWSER + b"X-Forwarded-For: \0\r\n") == 400
+
+
+@pytest.mark.parametrize(
+    ("referrer", "is_link"),
+    [
+        (b"https://go.brand.example/c/emma/summer", True),
+        (b"http://GO.brand.example/c/", True),
+        (b"https://go.brand.example/about", False),
+        (b"https://shop.brand.example/c/emma/summer", False),
+        (b"https://go.brand.example.social.example/c/emma", False),
+    ],
+)
+async def test_a_referrer_that_is_a_tracked_link_is_a_reason(tmp_path: Path, referrer: bytes, is_link: bool) -> None:
+    async with start_edge(tmp_path, [a_link()]) as running:
+        client = await running.connect()
+        assert await click(client, b"Host: go.brand.example\r\nReferer: %b\r\n" % referrer) == 302
+        [event] = running.events()
+        assert ("self_referred" in event.leaf.bot_reasons) is is_link

@@ -585,3 +585,32 @@ async def test_expiry_is_judged_when_a_server_says_it_happened_and_when_a_browse
     body = {**PURCHASE, "inf_click_id": a_click_id(31)[0], "occurred_at": rfc3339(now_ms() - 2 * DAY_MS)}
     assert (await accepted(running, "conversion", body)).leaf.click_id_status == "valid"
     assert (await accepted(running, "conversion", body, BROWSER)).leaf.click_id_status == "expired"
+
+
+@pytest.mark.parametrize("event_type", ["session", "pageview"])
+@pytest.mark.parametrize(
+    ("said", "reasons"),
+    [
+        ({}, []),
+        ({"is_webdriver": False, "has_interaction": True}, []),
+        ({"is_webdriver": True}, ["webdriver"]),
+        ({"has_interaction": False}, ["no_interaction"]),
+        ({"has_interaction": None}, []),
+        ({"is_webdriver": True, "has_interaction": False}, ["webdriver", "no_interaction"]),
+    ],
+)
+async def test_what_a_page_says_of_its_visitor_is_in_the_leaf(
+    event_type: str, said: dict[str, Any], reasons: list[str], running: RunningEdge
+) -> None:
+    event = await accepted(running, event_type, {"session_id": "s-1", **said}, BROWSER)
+    assert event.leaf.bot_reasons == reasons
+
+
+async def test_an_order_says_nothing_of_its_visitor(running: RunningEdge) -> None:
+    event = await accepted(running, "conversion", {**PURCHASE, "is_webdriver": True, "has_interaction": False})
+    assert event.leaf.bot_reasons == []
+
+
+async def test_a_word_for_webdriver_is_quarantined(running: RunningEdge) -> None:
+    answer = await send(running, "session", {"session_id": "s-1", "is_webdriver": "yes"})
+    assert (answer.json["status"], answer.json["reason"]) == ("quarantined", "wrong_type")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from stackfluence.click.edge import Edge, Route
+    from stackfluence.click.exchange import Exchange
     from stackfluence.click.request import Request
     from stackfluence.click.server import Server
     from stackfluence.click.visitor import Networks
@@ -24,11 +25,14 @@ class Admin:
     proxies: Networks = ()
     core_socket = ""
 
-    def __init__(self, edge: Edge, server: Server, intake_counts: Counter[str]) -> None:
+    def __init__(
+        self, edge: Edge, server: Server, intake_counts: Counter[str], exchange: Exchange | None = None
+    ) -> None:
         self._edge = edge
         self.date = edge.date
         self._server = server
         self._intake_counts = intake_counts
+        self._exchange = exchange
 
     def tick(self) -> None:
         """Take the time over from the edge."""
@@ -59,6 +63,14 @@ class Admin:
         yield "stackfluence_snapshot_links", len(edge.snapshot.links)
         yield "stackfluence_snapshot_revision", edge.snapshot.revision
         yield "stackfluence_snapshot_unusable_links", edge.snapshot.unusable
+        for kind, file in edge.judge.places.files.items():
+            yield f'stackfluence_geoip_built_seconds{{kind="{kind}"}}', file.built_at
+        yield "stackfluence_geoip_refused_total", edge.judge.places.refused
+        yield "stackfluence_velocity_keys", edge.judge.velocity.keys
+        yield "stackfluence_velocity_overflow_total", edge.judge.velocity.overflow
+        if self._exchange is not None:
+            yield "stackfluence_velocity_exchange_failures_total", self._exchange.failures
+            yield "stackfluence_velocity_exchange_edges", self._exchange.edges
 
     def _readyz(self, request: Request) -> None:
         journal = self._edge.journal

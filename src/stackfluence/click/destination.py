@@ -48,6 +48,7 @@ class Destination:
         "is_stale",
         "leaf",
         "link",
+        "link_id",
         "mint",
         "organization",
         "own_names",
@@ -56,6 +57,7 @@ class Destination:
 
     def __init__(self, link: Link, mint: Mint) -> None:
         self.link = link
+        self.link_id = link.id.encode()
         self.is_stale = False  # the snapshot has a newer one
         self.mint = mint
         share = _LinkShare(link.id, link.creator_id, link.campaign_id, link.asset_slug, link.is_test)

@@ -1,4 +1,4 @@
-"""What an edge process holds, beside its connections: snapshot, journal, counters."""
+"""What an edge process holds, beside its connections: snapshot, journal, judge, counters."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from stackfluence import snapshot
 from stackfluence.click import redirect
+from stackfluence.click.judge import Judge
 from stackfluence.click.links import Snapshot
 from stackfluence.click.visitor import Networks
 from stackfluence.events.journal import Journal
@@ -54,10 +55,18 @@ class Edge:
     """
 
     def __init__(
-        self, links: Snapshot, journal: Journal, *, find_link: LookUp, proxies: Networks, core_socket: str
+        self,
+        links: Snapshot,
+        journal: Journal,
+        judge: Judge,
+        *,
+        find_link: LookUp,
+        proxies: Networks,
+        core_socket: str,
     ) -> None:
         self.snapshot = links
         self.journal = journal
+        self.judge = judge
         self.proxies = proxies
         self.core_socket = core_socket
         self.recorded = 0  # clicks answered with an ID that is on disk

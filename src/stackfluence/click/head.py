@@ -1,4 +1,4 @@
-"""What a request's headers say, parsed, scored and encoded once for all clicks that send the same ones.
+"""What a request's headers say, parsed, read by the rules and encoded once for all clicks that send the same ones.
 
 Phones of one model and app send identical headers. `Heads` remembers whole header blocks, byte for byte, so that a
 click that brings a known one is neither parsed nor judged again; `evidence` remembers header sets, for blocks that
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from stackfluence.click import bot_score
+from stackfluence.click.bot_score import Reading, read
 from stackfluence.click.visitor import referrer_host
 
 if TYPE_CHECKING:
@@ -36,22 +36,28 @@ UNKEPT_HEADERS = frozenset(
         b"cf-connecting-ipv6", b"cf-pseudo-ipv4", b"fastly-client-ip", b"fly-client-ip", b"do-connecting-ip",
         b"x-azure-clientip", b"x-azure-socketip", b"x-appengine-user-ip", b"x-envoy-external-address",
         b"cloudfront-viewer-address", b"x-originating-ip", b"x-remote-ip", b"x-remote-addr",
+        # another for every request, from proxies and tracing: they say nothing, and no set would come twice
+        b"cf-ray", b"cf-request-id", b"x-request-id", b"x-correlation-id", b"request-id", b"x-amzn-trace-id",
+        b"x-amz-cf-id", b"traceparent", b"tracestate", b"x-cloud-trace-context", b"x-b3-traceid", b"x-b3-spanid",
+        b"x-b3-parentspanid", b"b3", b"uber-trace-id", b"x-datadog-trace-id", b"x-datadog-parent-id", b"x-azure-ref",
+        b"x-vercel-id", b"fly-request-id", b"cdn-requestid", b"x-akamai-request-id", b"true-client-request-id",
     )
 )  # fmt: skip
 _encode = msgspec.json.Encoder().encode
 
 
-class Evidence(NamedTuple):
-    """A header set's share of an event, as members of its JSON objects: `leaf` ends with a comma or is empty."""
+class Evidence:
+    """What a header set says: `reading` to the rules, `expiring` as members of the half that expires.
 
-    leaf: str
-    expiring: str
+    Two of them are equal when they are the same object: that makes it cheap to remember verdicts by them.
+    """
 
+    __slots__ = ("accept_language", "expiring", "reading")
 
-class _Judged(msgspec.Struct, omit_defaults=True):
-    bot_score: int = 0
-    bot_reasons: list[str] = []
-    list_versions: dict[str, str] = {}
+    def __init__(self, reading: Reading, accept_language: str, expiring: str) -> None:
+        self.reading = reading
+        self.accept_language = accept_language
+        self.expiring = expiring
 
 
 class _Seen(msgspec.Struct):
@@ -60,19 +66,25 @@ class _Seen(msgspec.Struct):
 
 
 @lru_cache(maxsize=REMEMBERED)
-def evidence(method: bytes, headers: tuple[tuple[bytes, bytes], ...], is_https: bool) -> Evidence:
-    """Return what the leaf and the expiring half keep of a request's headers, in the order and case they came in.
+def evidence(
+    method: bytes, headers: tuple[tuple[bytes, bytes], ...], is_https: bool, is_order_kept: bool, is_self_referred: bool
+) -> Evidence:
+    """Return what the rules find in a request's headers, and what is kept of them, in the order and case they came in.
 
     `headers` must hold neither cookies, nor credentials, nor addresses: `kept_headers` takes them out.
     """
-    score = bot_score.score(method, headers, is_https)
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-    user_agent = next((value for name, value in pairs if name.lower() == "user-agent"), "")[:MAX_USER_AGENT]
-    said = {"method": method.decode("latin-1"), "transport": "https" if is_https else "http", "headers": pairs}
+    verb = method.decode("latin-1")
+    reading = read(
+        pairs, method=verb, is_https=is_https, is_order_kept=is_order_kept, is_self_referred=is_self_referred
+    )
+    fields = {name.lower(): value for name, value in reversed(pairs)}
+    said: dict[str, object] = {"method": verb, "transport": "https" if is_https else "http", "headers": pairs}
+    if not is_order_kept:
+        said["is_order_kept"] = False
     signals = _encode(said).decode()
-    leaf = _encode(_Judged(score.score, score.reasons, score.list_versions)).decode()[1:-1]
-    seen = _Seen(user_agent, signals if len(signals) <= MAX_SIGNALS else "")
-    return Evidence(leaf + "," if leaf else "", _encode(seen).decode()[1:-1])
+    seen = _Seen(fields.get("user-agent", "")[:MAX_USER_AGENT], signals if len(signals) <= MAX_SIGNALS else "")
+    return Evidence(reading, fields.get("accept-language", ""), _encode(seen).decode()[1:-1])
 
 
 def kept_headers(headers: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
@@ -85,24 +97,34 @@ def kept_headers(headers: list[tuple[bytes, bytes]], fields: dict[bytes, bytes])
 class Head:
     """A header block as a click needs it.
 
-    `leaf` and `expiring` are its share of the event, as members of JSON objects: `leaf` ends with a comma or is empty.
-    `forwarded` is the X-Forwarded-For header.
+    `leaf` and `expiring` are its share of the event beside the verdict, as members of JSON objects: `leaf` ends with a
+    comma or is empty. `forwarded` is the X-Forwarded-For header.
     """
 
-    __slots__ = ("expiring", "forwarded", "host", "is_opted_out", "leaf", "user_agent")
+    __slots__ = ("evidence", "expiring", "forwarded", "host", "is_opted_out", "leaf", "user_agent")
 
     def __init__(self, request: Request) -> None:
         fields = request.fields
-        self.leaf, self.expiring = evidence(b"GET", kept_headers(request.headers, fields), request.is_https)
+        referrer = fields.get(b"referer")
         self.host = fields.get(b"host", b"")
+        is_self_referred = referrer is not None and _names_a_link(referrer, self.host)
+        kept = kept_headers(request.headers, fields)
+        self.evidence = evidence(b"GET", kept, request.is_https, not request.connection.is_proxied, is_self_referred)
         self.user_agent = fields.get(b"user-agent", b"")
         self.forwarded = request.forwarded
         self.is_opted_out = fields.get(b"sec-gpc") == b"1"
-        referrer = fields.get(b"referer")
+        self.leaf = ""
+        self.expiring = self.evidence.expiring
         if referrer:
-            self.leaf += f'"referrer_host":{_encode(referrer_host(referrer)).decode()},'
+            self.leaf = f'"referrer_host":{_encode(referrer_host(referrer)).decode()},'
             if not self.is_opted_out:
                 self.expiring += f',"referrer":{_encode(referrer[:2_000].decode("latin-1")).decode()}'
+
+
+def _names_a_link(referrer: bytes, host: bytes) -> bool:
+    """Whether a referrer is a tracked link on the host that was asked, whose answers are redirects and no pages."""
+    address = referrer.partition(b"://")[2]
+    return bool(host) and address.lower().startswith(host.lower() + b"/c/")
 
 
 class Heads:

@@ -10,10 +10,12 @@ import msgspec
 from stackfluence.click import click_id
 from stackfluence.click.destination import Destination
 from stackfluence.click.head import Head
+from stackfluence.click.rules.arrival import parameter_reasons
 from stackfluence.click.visitor import ip_prefix, landing_parameters, read_query, visitor_hashes
+from stackfluence.clock import now_ms as clock_ms
 from stackfluence.clock import random_bytes, rfc3339, uuid7
 from stackfluence.events.event import NOTHING, SALT_BYTES
-from stackfluence.vocabulary import RedirectOutcome
+from stackfluence.vocabulary import RedirectOutcome, TrafficReason
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Edge
@@ -56,21 +58,23 @@ def follow(edge: Edge, request: Request, destination: Destination, query: bytes)
     head = request.head
     if head is None:
         head = request.head = Head(request)
-    leaf, expiring = head.leaf, head.expiring
-    if query:
-        leaf, expiring = _landing(query, head)
+    leaf, expiring, found = (head.leaf, head.expiring, ()) if not query else _landing(query, head)
+    address = request.address
+    prefix = ip_prefix(address)
     if head.is_opted_out:
-        consent = "opted_out"
+        consent, today = "opted_out", ""
     else:
         consent = "unknown"
-        address = request.address
         today, before = visitor_hashes(edge.snapshot.salts, now_ms, destination.organization, address, head.user_agent)
         leaf = (
             f'{leaf}"visitor_hash":"{today}","visitor_hash_before":"{before}",'
             if before
             else f'{leaf}"visitor_hash":"{today}",'
         )
-        expiring = f'{expiring},"ip_prefix":"{ip_prefix(address)}"'
+        expiring = f'{expiring},"ip_prefix":"{prefix}"'
+    judge = edge.judge
+    found += judge.velocity.count(destination.organization, destination.link_id, today, prefix, clock_ms())
+    judged = judge.members(head.evidence, judge.places.find(address), found)
     personal = f'{{"salt":"{random_bytes(SALT_BYTES).hex()}",{expiring}}}'.encode()
     promise = _NOTHING_KEPT.copy()  # a copy costs half of a new one
     promise.update(sha256(personal).digest())  # event.commitment(b"", personal), written out
@@ -78,7 +82,7 @@ def follow(edge: Edge, request: Request, destination: Destination, query: bytes)
     at = rfc3339(now_ms)
     body = (
         f'"event_id":"{event_id}","event_type":"click","occurred_at":"{at}","received_at":"{at}","click_id":"{event_id}",'
-        f'{destination.leaf},{leaf}"trust_tier":"server","consent":"{consent}",'
+        f'{destination.leaf},{judged}{leaf}"trust_tier":"server","consent":"{consent}",'
         f'"personal_commitment":"{promise.hexdigest()}"}}'
     )
     ticket = (request, destination, query, event)
@@ -97,15 +101,15 @@ def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:
     request.answer(_FOUND % (edge.date, destination.address(query, destination.mint(event, flags))))
 
 
-def _landing(query: bytes, head: Head) -> tuple[str, str]:
-    """Return the leaf's and the expiring half's members of a click that brought parameters."""
+def _landing(query: bytes, head: Head) -> tuple[str, str, tuple[TrafficReason, ...]]:
+    """Return the leaf's and the expiring half's members of a click that brought parameters, and what these say."""
     leaf, expiring = head.leaf, head.expiring
     landing, networks = landing_parameters(read_query(query))
     if landing:
         leaf += f'"landing_params":{encode(landing).decode()},'
     if networks and not head.is_opted_out:
         expiring += f',"ad_click_ids":{encode(networks).decode()}'
-    return leaf, expiring
+    return leaf, expiring, parameter_reasons(query)
 
 
 def _search(edge: Edge, request: Request, host: bytes, path: bytes) -> None:

@@ -1,0 +1,73 @@
+"""What is said of a click: header block, network and pace put together, encoded once for all clicks that are alike."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stackfluence.click import bot_score
+from stackfluence.click.geo import Place, Places
+from stackfluence.click.head import Evidence
+from stackfluence.click.rules import network
+from stackfluence.click.velocity import Velocity
+from stackfluence.vocabulary import TrafficReason
+
+REMEMBERED = 20_000  # combinations of header set, network and other reasons; about 12 MB
+
+Reasons = tuple[TrafficReason, ...]
+_encode = msgspec.json.Encoder().encode
+
+
+class _Judged(msgspec.Struct, omit_defaults=True):
+    bot_score: int = 0
+    bot_reasons: Reasons = ()
+    list_versions: dict[str, str] = {}
+    ua_family: str = ""
+    os_family: str = ""
+    device_class: str = ""
+    in_app_browser: str = ""
+    country: str = ""
+    asn: int = 0
+
+
+class Judge:
+    """The verdict on each click of one edge, touched by its event loop alone."""
+
+    def __init__(self, places: Places, velocity: Velocity) -> None:
+        self.places = places
+        self.velocity = velocity
+        self.forget()
+
+    def forget(self) -> None:
+        """Judge anew from here on: a table of networks was replaced."""
+        self._members: dict[tuple[Evidence, Place, Reasons], str] = {}
+        self._versions = {**bot_score.list_versions(), **network.versions(), **self.places.versions()}
+
+    def members(self, evidence: Evidence, place: Place, found: Reasons) -> str:
+        """Return the verdict as members of the leaf's JSON object, a comma at the end.
+
+        `found` are the reasons that this request gave beside its headers and its network: parameters and pace.
+        """
+        key = (evidence, place, found)
+        members = self._members.get(key)
+        return self._judge(key) if members is None else members
+
+    def _judge(self, key: tuple[Evidence, Place, Reasons]) -> str:
+        evidence, place, found = key
+        reading = evidence.reading
+        verdict = bot_score.combine(reading.reasons, network.reasons(place, evidence.accept_language), found)
+        judged = _Judged(
+            verdict.score,
+            verdict.reasons,
+            self._versions,
+            reading.ua_family,
+            reading.os_family,
+            reading.device_class,
+            reading.in_app_browser,
+            place.country,
+            place.asn,
+        )
+        members = _encode(judged).decode()[1:-1] + ","
+        if len(self._members) >= REMEMBERED:
+            self._members.clear()
+        self._members[key] = members
+        return members

@@ -1,0 +1,92 @@
+"""How a request came: for its headers only, ahead of the person, or over a link that was tampered with.
+
+Sources: RFC 9110, 9.3.2 (HEAD); WICG "Prefetch" and "Prerendering Revamped" (Sec-Purpose: `prefetch`,
+`prefetch;prerender`, `prefetch;anonymous-client-ip`); Chromium until 2024 (Purpose: prefetch); Firefox (X-Moz:
+prefetch, Bugzilla 1238157 moved it to Sec-Purpose); Safari and Facebook's app (X-Purpose: preview).
+
+No referrer is called spam here: the kept lists of such hosts are in no registry, and a host that isn't on a list
+says nothing of itself.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from stackfluence.click.signals import Rule, Signals
+from stackfluence.vocabulary import TrafficReason
+
+_AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+_AHEAD_WORD = re.compile("prefetch|preview", re.IGNORECASE)
+_OWN_PARAMETER = b"inf_click_id="
+# Parameters without any of these and without `select` hold nothing that is looked for: most clicks stop here.
+_SUSPECT = re.compile(rb"[%<'$/:\x00-\x1f\x7f]")
+_CUT_OFF = re.compile(rb"%[0-9A-Fa-f]\Z")  # an escape; a stray % elsewhere, as in 50%off, is the link's own fault
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # tab, newline and return are what people paste
+# The beginnings of the injections in the OWASP Web Security Testing Guide, 4.7: script, path, lookup, SQL
+_INJECTIONS = (b"<script", b"</script", b"javascript:", b"../../", b"/etc/passwd", b"${jndi:", b"union select")
+_QUOTE_INJECTION = re.compile(rb"' *(?:or|and) +(?:'|\d)")
+
+
+def head_request(signals: Signals) -> TrafficReason | None:
+    """HEAD: link checkers and previews; browsers navigate with GET."""
+    return TrafficReason.head_request if signals.method == "HEAD" else None
+
+
+def fetched_ahead(signals: Signals) -> TrafficReason | None:
+    """A prefetch or prerender, as the browser says itself."""
+    fields = signals.fields
+    for name in _AHEAD:
+        value = fields.get(name)
+        if value is not None:
+            if "prerender" in value.lower():
+                return TrafficReason.prerender
+            if _AHEAD_WORD.search(value):
+                return TrafficReason.prefetch
+    return None
+
+
+def self_referred(signals: Signals) -> TrafficReason | None:
+    """A tracked link as the referrer: it answers with a redirect and shows no page, so nobody can come from it."""
+    return TrafficReason.self_referred if signals.is_self_referred else None
+
+
+def replayed_click_id(signals: Signals) -> TrafficReason | None:
+    """Our own parameter on our own link: it is put on at the redirect, so the address was copied from behind one."""
+    return _replayed(signals.query)
+
+
+def malformed_parameters(signals: Signals) -> TrafficReason | None:
+    """Parameters that are cut off inside an escape, hold control characters, or carry an injection."""
+    return _malformed(signals.query)
+
+
+def parameter_reasons(query: bytes) -> tuple[TrafficReason, ...]:
+    """Return what a link's parameters alone say; `query` as it came, without the question mark.
+
+    For a redirect, which knows what the headers say and gets other parameters with each click.
+    """
+    if not query:
+        return ()
+    return tuple(reason for reason in (_replayed(query), _malformed(query)) if reason is not None)
+
+
+def _replayed(query: bytes) -> TrafficReason | None:
+    is_there = query and (query.startswith(_OWN_PARAMETER) or b"&" + _OWN_PARAMETER in query)
+    return TrafficReason.replayed_click_id if is_there else None
+
+
+def _malformed(query: bytes) -> TrafficReason | None:
+    if not query or (_SUSPECT.search(query) is None and b"select" not in query.lower()):
+        return None
+    read = unquote_to_bytes(query.lower().replace(b"+", b" "))
+    is_malformed = (
+        _CUT_OFF.search(query) is not None
+        or _CONTROL.search(read) is not None
+        or any(beginning in read for beginning in _INJECTIONS)
+        or (b"'" in read and _QUOTE_INJECTION.search(read) is not None)
+    )
+    return TrafficReason.malformed_parameters if is_malformed else None
+
+
+RULES: tuple[Rule, ...] = (head_request, fetched_ahead, self_referred, replayed_click_id, malformed_parameters)

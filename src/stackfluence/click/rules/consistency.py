@@ -1,0 +1,98 @@
+"""User agents that cannot be: versions that were never made, systems and engines that never met."""
+
+from __future__ import annotations
+
+import re
+
+from stackfluence.click.rules.frames import dissect
+from stackfluence.click.rules.lists import CHROME_BUILDS
+from stackfluence.click.rules.patterns import LONGEST, Patterns
+from stackfluence.click.signals import Rule, Signals
+from stackfluence.vocabulary import TrafficReason
+
+_IMPOSSIBLE = TrafficReason.impossible_user_agent
+_CHROME = re.compile(r"\bChrome/(\d{1,4})\.0\.(\d{1,5})\.(\d{1,5})(?![\d.])", re.ASCII)
+# browsers on Chromium that number their builds themselves, or write one number for ever
+_OWN_COUNT = re.compile(
+    r"\bIron\b|Seznam\.cz/|\bSBRO\b|YaBrowser/1\.|Puffin/|\bAmigo/|UCBrowser/|\bSecure/|BDSpark/|PlayFreeBrowser/|OPRN/"
+)
+# what ends Chrome's string, and Edge's; another name behind it may be one that numbers builds by itself
+_CHROMES_OWN_END = re.compile(r"Safari/[\d.]+(?: Edge?A?/[\d.]+)?$", re.ASCII)
+# Android version → last Chrome for the ones before it (Chrome's support page and release notes)
+LAST_CHROME = (((4, 4), 71), ((5, 0), 81), ((6, 0), 95), ((7, 0), 106), ((8, 0), 119), ((10, 0), 138))
+LATE = 20  # major versions that phones with an altered system have been seen ahead
+_ANDROID = re.compile(
+    r"\bAndroid (\d{1,2})(?:\.(\d{1,2}))?[^()]{0,100}\) AppleWebKit/537\.36 .{0,60} Chrome/(\d{2,3})\.", re.ASCII
+)
+_OWN_ENGINE = re.compile(r"\bSilk/|\bOPR/|\bUCBrowser/|\bVersion/4|\bCrosswalk/|YaBrowser/|MQQBrowser/")
+_EDGE = re.compile(r" Chrome/(\d{2,3})\.[\d.]{5,12} Safari/537\.36 Edg/(\d{2,3})\.", re.ASCII)
+# one comment, and systems in it that never met: Apple's phones with others' computers, WAP's profile after 2006
+_MIXED = Patterns(
+    (
+        r"\([^()]*\bi(?:Phone|Pad|Pod);[^()]*\b(?:Win32|Win64|Windows NT|Amiga|X11)\b",
+        r"\([^()]*\b(?:Win32|Win64|Windows NT|Amiga|X11)\b[^()]*; ?i(?:Phone|Pad|Pod);",
+        r"\([^()]*\bWindows NT (?:6\.[1-3]|10\.0)[^()]*\bMIDP-",
+    ),
+    is_folded=False,
+)
+_MOZILLA = re.compile(r"Mozilla/(?:0|6\.[1-9]|[7-9]|\d\d)", re.ASCII)
+_NEWEST = max(CHROME_BUILDS)
+_NEWEST_BUILD = CHROME_BUILDS[_NEWEST][1]
+SLACK = 60  # builds beside a range: canaries and forks of Chromium that number a little ahead
+FORESEEABLE = 100  # major versions beyond the table that its growth says anything about
+LEAST_GROWTH, MOST_GROWTH = 20, 160  # builds a major version has brought since 2015: 34 to 135
+
+
+def invents_chrome_build(signals: Signals) -> TrafficReason | None:
+    """A build number of Chrome that doesn't belong to its major version."""
+    user_agent = signals.user_agent[:LONGEST]
+    found = _CHROME.search(user_agent)
+    if found is None:
+        return None
+    major, build = int(found[1]), int(found[2])
+    if build == 0:  # the reduced form, and that of Android 4.4's WebView
+        return None
+    if major > _NEWEST + FORESEEABLE:
+        return None
+    if major >= _NEWEST:
+        grown = build - _NEWEST_BUILD
+        is_made = (major - _NEWEST) * LEAST_GROWTH <= grown <= (major - _NEWEST + 1) * MOST_GROWTH
+    else:
+        lowest, highest = CHROME_BUILDS.get(major, (0, 0))
+        is_made = lowest - SLACK <= build <= highest + SLACK or not highest
+    if is_made or _OWN_COUNT.search(user_agent) or not _CHROMES_OWN_END.search(user_agent):
+        return None
+    return _IMPOSSIBLE
+
+
+def invents_mozilla(signals: Signals) -> TrafficReason | None:
+    """A version of Mozilla that no browser has claimed; it has been frozen at 5.0 since 1998, bar a few at 6.0."""
+    return _IMPOSSIBLE if _MOZILLA.match(signals.user_agent) else None
+
+
+def mixes_edge(signals: Signals) -> TrafficReason | None:
+    """Edge on Chromium whose major version is not Chromium's; since 79 they are one."""
+    found = _EDGE.search(signals.user_agent[:LONGEST])
+    return _IMPOSSIBLE if found is not None and found[1] != found[2] else None
+
+
+def outlives_android(signals: Signals) -> TrafficReason | None:
+    """A Chrome that the Android it names can't run; browsers that bring an engine of their own say so."""
+    found = _ANDROID.search(signals.user_agent[:LONGEST])
+    if found is None:
+        return None
+    android, chrome = (int(found[1]), int(found[2] or 0)), int(found[3])
+    last = next((last for before, last in LAST_CHROME if android < before), None)
+    if last is None or chrome <= last + LATE or _OWN_ENGINE.search(signals.user_agent[:LONGEST]):
+        return None
+    return _IMPOSSIBLE
+
+
+def mixes_systems(signals: Signals) -> TrafficReason | None:
+    """Two systems at once that no device runs; programs that put strings together from a hat make new ones daily."""
+    if dissect(signals.user_agent).is_plain:
+        return None
+    return _IMPOSSIBLE if _MIXED.fits(signals.user_agent[:LONGEST]) else None
+
+
+RULES: tuple[Rule, ...] = (invents_chrome_build, invents_mozilla, mixes_edge, outlives_android, mixes_systems)

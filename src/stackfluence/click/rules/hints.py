@@ -1,0 +1,191 @@
+"""User agent client hints against the user agent, and Chromium's brand list against its version.
+
+Sources: WICG "User-Agent Client Hints" (headers, quoting, which browsers send them: Chromium alone, to https alone);
+Chromium `components/embedder_support/user_agent_utils.cc`: `GetGreasedUserAgentBrandVersion`, `GetRandomOrder` and
+`ShuffleBrandList` build the list from the major version alone since 111 (before, the policy for the old form could be
+switched on); `user_agent_utils_unittest.cc` holds examples.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from stackfluence.click.signals import Rule, Signals
+from stackfluence.vocabulary import TrafficReason
+
+Brands = tuple[tuple[str, str], ...]  # brand and version, in the order sent
+
+# Which platform may be hinted under which user agent. A phone that asks for the desktop site says Linux in its user
+# agent; builds differ in what they hint then. Linux is also what televisions, consoles and headsets say.
+_PLATFORMS = {
+    "windows": frozenset(("Windows",)),
+    "macos": frozenset(("macOS", "Mac OS X")),
+    "android": frozenset(("Android",)),
+    "chromeos": frozenset(("Chrome OS", "Chromium OS", "Linux")),
+    "linux": frozenset(("Linux", "Android", "Chrome OS", "Chromium OS", "Unknown", "")),
+}
+_QUOTED = re.compile(r'"[^"\\]*"')  # RFC 8941 string, as far as browsers need it
+_BRAND = re.compile(r'"([^"]*)"\s*;\s*v="([^"]*)"')
+_NO_LETTER = re.compile("[^A-Za-z]+")
+_MAJOR = re.compile(r"\d{1,4}")
+_OTHER_IOS_BROWSER = re.compile(r"\b(?:CriOS|EdgiOS|FxiOS|OPT|OPiOS)/")
+
+# Brands of browsers that leave Chromium's list as it is but for their own name, which stands where Chrome's does
+_CHROMIUM_LISTS = frozenset(("Google Chrome", "Microsoft Edge", "Brave", "Opera", "HeadlessChrome"))
+_CHROMIUM_ORDERS = frozenset(("Google Chrome", "Microsoft Edge", "HeadlessChrome"))
+_OTHER_BROWSER = re.compile(r"(?:Edg|EdgA|OPR|SamsungBrowser)/")  # these never call themselves Google Chrome
+
+BRANDS_SINCE = 111
+BRANDS_UNTIL = 180  # not released when this was written: a later Chromium may build its list in another way
+_GREASE = " (:-./);=?_"
+_GREASE_VERSIONS = ("8", "99", "24")
+_ORDERS_OF_3 = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+
+
+def read_brands(value: str) -> Brands:
+    """Return brand and version of each entry of a Sec-CH-UA, in order; what is no entry is left out."""
+    return tuple((found[1], found[2]) for found in _BRAND.finditer(value))
+
+
+def greased_brand(major: int) -> tuple[str, str]:
+    """Return the name and version of the brand that Chromium makes up from its major version (111 and later).
+
+    Source: `GetGreasedUserAgentBrandVersion`, which calls the major version the seed.
+    """
+    first, second = _GREASE[major % len(_GREASE)], _GREASE[(major + 1) % len(_GREASE)]
+    return f"Not{first}A{second}Brand", _GREASE_VERSIONS[major % len(_GREASE_VERSIONS)]
+
+
+def brand_names(major: int, vendor: str = "") -> tuple[str, ...]:
+    """Return the names in Chromium's brand list, in its order: made up, `Chromium`, and the vendor's where it has one.
+
+    Source: `GenerateBrandVersionList` and `GetRandomOrder`: entry i goes to place order[i].
+    """
+    names = (greased_brand(major)[0], "Chromium", vendor) if vendor else (greased_brand(major)[0], "Chromium")
+    order = _ORDERS_OF_3[major % 6] if vendor else (major % 2, (major + 1) % 2)
+    return tuple(name for _, name in sorted(zip(order, names, strict=True)))
+
+
+def unsupported_hints(signals: Signals) -> TrafficReason | None:
+    """Client hints from Firefox or Safari, which send none."""
+    fields = signals.fields
+    engine = signals.claim.engine
+    if engine not in ("gecko", "webkit") or not ("sec-ch-ua" in fields or "sec-ch-ua-platform" in fields):
+        return None
+    if fields.get("sec-ch-ua-platform") == '"iOS"' and _OTHER_IOS_BROWSER.search(signals.user_agent):
+        return None  # regions that allow other engines on iOS may get a Chromium there
+    return TrafficReason.contradicting_hints
+
+
+def malformed_hints(signals: Signals) -> TrafficReason | None:
+    """Hints that aren't written as structured fields are: the platform without quotes, a mobile flag that is none."""
+    fields = signals.fields
+    if "sec-ch-ua-platform" not in fields and "sec-ch-ua-mobile" not in fields:
+        return None
+    is_platform = _QUOTED.fullmatch(fields.get("sec-ch-ua-platform", '""')) is not None
+    is_mobile = fields.get("sec-ch-ua-mobile", "?0") in ("?0", "?1")
+    if (is_platform and is_mobile) or signals.has_own_habits:
+        return None
+    return TrafficReason.contradicting_hints
+
+
+def other_platform(signals: Signals) -> TrafficReason | None:
+    """A platform that isn't the user agent's."""
+    hinted = signals.fields.get("sec-ch-ua-platform")
+    if hinted is None or signals.claim.engine != "blink":
+        return None
+    expected = _PLATFORMS.get(signals.claim.platform)
+    if expected is None or hinted.strip('"') in expected or signals.has_own_habits:
+        return None
+    return TrafficReason.contradicting_hints
+
+
+def other_version(signals: Signals) -> TrafficReason | None:
+    """Another major version of Chromium than the user agent's."""
+    value = signals.fields.get("sec-ch-ua")
+    if value is None or signals.claim.engine != "blink":
+        return None
+    if _judge(value).major in (0, signals.claim.major) or signals.has_own_habits:
+        return None
+    return TrafficReason.contradicting_hints
+
+
+def other_form(signals: Signals) -> TrafficReason | None:
+    """A phone's hint under a desktop's user agent, or the other way round."""
+    hinted = signals.fields.get("sec-ch-ua-mobile")
+    claim = signals.claim
+    if hinted is None or claim.engine != "blink":
+        return None
+    is_phone_on_desk = hinted == "?1" and claim.platform in ("windows", "macos")
+    is_desk_on_phone = hinted == "?0" and claim.platform == "android" and claim.is_mobile
+    if not (is_phone_on_desk or is_desk_on_phone) or signals.has_own_habits:
+        return None
+    return TrafficReason.contradicting_hints
+
+
+def other_browser(signals: Signals) -> TrafficReason | None:
+    """Google Chrome among the brands of a browser that says it is another one."""
+    if '"Google Chrome"' not in signals.fields.get("sec-ch-ua", "") or not _OTHER_BROWSER.search(signals.user_agent):
+        return None
+    return None if signals.has_own_habits else TrafficReason.contradicting_hints
+
+
+def unlike_brands(signals: Signals) -> TrafficReason | None:
+    """A brand list that Chromium of that version doesn't build: another made-up brand, or another order.
+
+    Lists with a brand that is unknown here are left alone: apps and forks may build theirs in their own way.
+    """
+    value = signals.fields.get("sec-ch-ua")
+    if value is None or not _judge(value).is_unlike or signals.has_own_habits:
+        return None
+    return TrafficReason.unlike_brands
+
+
+class _Judged(NamedTuple):
+    major: int  # of Chromium, 0 for none
+    is_unlike: bool
+
+
+@lru_cache(maxsize=2_000)  # every version has a few lists; a list of 8 kB, the longest header that is read, makes 16 MB
+def _judge(value: str) -> _Judged:
+    brands = read_brands(value)
+    major = _chromium_major(brands)
+    return _Judged(major, BRANDS_SINCE <= major <= BRANDS_UNTIL and not _is_built(brands, major))
+
+
+def _is_built(brands: Brands, major: int) -> bool:
+    """Whether Chromium of this major version builds such a list, or nothing is known of how it is built."""
+    made_up, made_up_version = greased_brand(major)
+    vendors = [name for name, _ in brands if name != "Chromium" and not _is_made_up(name)]
+    if len(vendors) > 1 or not _CHROMIUM_LISTS.issuperset(vendors):
+        return True
+    if not any(name == made_up and version.partition(".")[0] == made_up_version for name, version in brands):
+        return False
+    return not _CHROMIUM_ORDERS.issuperset(vendors) or tuple(name for name, _ in brands) == brand_names(major, *vendors)
+
+
+def _chromium_major(brands: Brands) -> int:
+    """Return the major version beside the brand Chromium, 0 for none."""
+    for name, version in brands:
+        if name == "Chromium":
+            found = _MAJOR.match(version)
+            return int(found[0]) if found else 0
+    return 0
+
+
+def _is_made_up(name: str) -> bool:
+    """Whether a brand is one of those that are there so that nobody relies on the list: all say Not A Brand."""
+    return _NO_LETTER.sub("", name) == "NotABrand"
+
+
+RULES: tuple[Rule, ...] = (
+    unsupported_hints,
+    malformed_hints,
+    other_platform,
+    other_version,
+    other_form,
+    other_browser,
+    unlike_brands,
+)

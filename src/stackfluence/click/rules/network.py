@@ -1,0 +1,74 @@
+"""What the network a click came from says, with the language asked for: never enough to condemn it.
+
+All of it together stays far below the score that flags a click: people work through data centres, subscribe to VPNs,
+travel and migrate.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+
+from stackfluence import lists
+from stackfluence.click.geo import Place
+from stackfluence.errors import ListsUnusable
+from stackfluence.vocabulary import NetworkClass, TrafficReason
+
+_NETWORK = {
+    NetworkClass.hosting: (TrafficReason.hosting_network,),
+    NetworkClass.vpn: (TrafficReason.vpn_network,),
+}
+_ELSEWHERE = {NetworkClass.hosting, NetworkClass.vpn, NetworkClass.relay}  # the address's country isn't the visitor's
+_NEVER_RARE = {"en", "*", ""}
+_LANGUAGES_READ = 20  # of one header; a browser sends up to about ten
+_SAME = {  # what browsers send → what the Unicode CLDR calls it; macrolanguages and withdrawn codes of ISO 639
+    "no": "nb", "nn": "nb", "tl": "fil", "iw": "he", "in": "id", "ji": "yi", "sh": "sr", "bs": "hr", "cnr": "sr",
+    "mo": "ro", "cmn": "zh", "ckb": "ku", "prs": "fa", "arb": "ar", "swh": "sw", "zsm": "ms",
+}  # fmt: skip
+
+
+def reasons(place: Place, accept_language: str) -> tuple[TrafficReason, ...]:
+    """Return what speaks against a click from `place` that asked for the languages of its `Accept-Language`."""
+    is_here = place.country != "" and place.network not in _ELSEWHERE
+    if is_here and accept_language and is_rare(place.country, accept_language):
+        return (TrafficReason.unlikely_language,)
+    return _NETWORK.get(place.network, ())
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the version of the table of languages, empty when it isn't installed."""
+    try:
+        return {"cldr-territories": str(lists.load("languages")["version"])}
+    except ListsUnusable:
+        return {}
+
+
+@lru_cache(maxsize=10_000)
+def is_rare(country: str, accept_language: str) -> bool:
+    """Whether none of the languages asked for is usual in a country; False when the table doesn't know the country.
+
+    Usual are English, what Unicode's CLDR counts there, down to the smallest minorities, and the languages of so
+    many countries that their speakers are everywhere.
+    """
+    usual = _usual(country)
+    if not usual:
+        return False
+    asked = (part.partition(";")[0].strip() for part in accept_language.lower().split(",", _LANGUAGES_READ)[:20])
+    return not any(_named(tag) in usual for tag in asked)
+
+
+def _named(tag: str) -> str:
+    language = tag.replace("_", "-").partition("-")[0]
+    return _SAME.get(language, language)
+
+
+@cache
+def _usual(country: str) -> frozenset[str]:
+    try:
+        table = lists.load("languages")
+    except ListsUnusable:  # doctor says so; a click is never lost to it
+        return frozenset()
+    spoken = table["languages"].get(country)
+    if not spoken:
+        return frozenset()
+    return frozenset(_SAME.get(language, language) for language in (*spoken, *table["spread"], *_NEVER_RARE))

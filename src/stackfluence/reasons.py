@@ -1,0 +1,107 @@
+"""What each reason against a click weighs, and what it says to the people on both sides.
+
+A click's score is the sum of the weights of its reasons, at most 100: no order, no hidden interplay, and anybody can
+add it up again. A weight below FLAGGED never condemns a click alone. The classes are the MRC's, Invalid Traffic
+Detection and Filtration Standards Addendum: general (lists and standard checks) and sophisticated (analysis).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from stackfluence.vocabulary import TrafficClass, TrafficReason
+
+FLAGGED = 50  # from here on a click is invalid unless an organization's policy says otherwise
+CERTAIN = 90  # from here on there is no reasonable doubt
+MOST = 100
+
+_G, _S = TrafficClass.givt, TrafficClass.sivt
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One row: MRC class, weight in points, the sentence for people.
+
+    `is_provisional`: a session of the same click lifts it, for a page that was fetched ahead and then looked at.
+    `is_after_click`: found in the facts, not at the click.
+    """
+
+    traffic_class: TrafficClass
+    weight: int
+    sentence: str
+    is_provisional: bool = False
+    is_after_click: bool = False
+
+
+def _after(traffic_class: TrafficClass, weight: int, sentence: str) -> Reason:
+    return Reason(traffic_class, weight, sentence, is_after_click=True)
+
+
+_R = TrafficReason
+REASONS: Mapping[TrafficReason, Reason] = {
+    _R.declared_bot: Reason(_G, 100, "The user agent names a crawler or another robot."),
+    _R.ai_agent: Reason(_G, 100, "The user agent names an assistant or crawler of an AI company."),
+    _R.link_preview: Reason(_G, 100, "An app fetched the link to show a preview; nobody has opened it."),
+    _R.mail_scanner: Reason(_G, 100, "A mail gateway fetched the link to check it."),
+    _R.uptime_monitor: Reason(_G, 100, "A monitoring service checked whether the link answers."),
+    _R.http_library: Reason(_G, 100, "The user agent is that of a programming library or command-line tool."),
+    _R.headless_browser: Reason(_G, 80, "The user agent says that the browser runs without a window."),
+    _R.attack: Reason(_G, 100, "The user agent carries an attempt to break into a server."),
+    _R.no_user_agent: Reason(_G, 100, "No user agent was sent; every browser sends one."),
+    _R.listed_pattern: Reason(_G, 60, "The user agent has a word that lists of robots name, such as fetch or feed."),
+    _R.unlikely_user_agent: Reason(_G, 60, "The user agent is not built as those of browsers and apps are."),
+    _R.impossible_user_agent: Reason(
+        _S, 80, "The user agent names a version that was never made, or contradicts itself."
+    ),
+    _R.head_request: Reason(_G, 100, "Only the headers were asked for; a person's browser asks for the page."),
+    _R.prefetch: Reason(_G, 100, "A browser fetched the link ahead; it counts once the page is looked at.", True),
+    _R.prerender: Reason(_G, 100, "A browser drew the page ahead; it counts once the page is looked at.", True),
+    _R.no_accept_language: Reason(_G, 60, "No language was asked for; browsers always say which they prefer."),
+    _R.unlike_navigation: Reason(_G, 60, "It was not asked for as browsers ask for a page."),
+    _R.no_fetch_metadata: Reason(_S, 60, "Headers are missing that this browser's version sends with every page."),
+    _R.contradicting_hints: Reason(_S, 60, "The browser's hints contradict its user agent."),
+    _R.unlike_brands: Reason(_S, 60, "The list of brands is not the one that this browser's version sends."),
+    _R.unlike_header_order: Reason(_S, 15, "The headers came in an order that this browser doesn't use."),
+    _R.missing_headers: Reason(_S, 10, "Headers are missing that such a browser usually sends."),
+    _R.automation_header: Reason(_S, 100, "A header was sent that only automation sends."),
+    _R.self_referred: Reason(_S, 60, "It claims to come from a tracked link, which shows no page to come from."),
+    _R.replayed_click_id: Reason(_S, 20, "The link carried the click ID of an earlier click."),
+    _R.malformed_parameters: Reason(_G, 20, "The link's parameters are damaged or not text."),
+    _R.hosting_network: Reason(_G, 15, "It came from a data centre; people rarely do."),
+    _R.vpn_network: Reason(_G, 10, "It came through a VPN."),
+    _R.unlikely_language: Reason(_S, 5, "The language asked for is rare in the country it came from."),
+    _R.possible_duplicate: Reason(_G, 0, "Maybe the same visitor's second click on this link; counted all the same."),
+    _R.visitor_velocity: Reason(_G, 60, "One visitor clicked more often than a person does."),
+    _R.prefix_velocity: Reason(_G, 5, "Unusually many clicks came from one part of the network."),
+    _R.link_velocity: Reason(_G, 0, "The link was clicked unusually often at that moment."),
+    _R.organization_velocity: Reason(_G, 0, "All links together were clicked unusually often at that moment."),
+    _R.webdriver: _after(_S, 100, "The browser said that it is driven by a program."),
+    _R.no_session: _after(_S, 60, "It never arrived on the site, though clicks through comparable links do."),
+    _R.no_interaction: _after(_S, 20, "The page was open without a movement, key or scroll."),
+    _R.conversion_too_fast: _after(_S, 60, "An order followed sooner than a person can place one."),
+    _R.conversion_too_late: _after(_S, 20, "Orders follow this creator's clicks much later than others'."),
+    _R.click_flooding: _after(_S, 60, "Clicks in great number, nearly none of which led to anything."),
+    _R.hyper_engagement: _after(_S, 60, "The same visitor clicked again and again within minutes."),
+    _R.hourly_outlier: _after(_S, 20, "This hour's clicks are far above what this creator's audience does."),
+    _R.shared_prefix: _after(_S, 20, "One part of the network clicked the links of many creators."),
+}
+
+
+def score_of(found: Iterable[TrafficReason]) -> int:
+    """Return the score of a set of reasons, 0 to 100; a reason that is named twice counts once."""
+    return min(MOST, sum(REASONS[reason].weight for reason in set(found)))
+
+
+def heaviest(found: Iterable[TrafficReason]) -> TrafficReason | None:
+    """Return the reason that weighs most, general before sophisticated, then by name; None for none."""
+    return min(found, key=lambda reason: (-REASONS[reason].weight, REASONS[reason].traffic_class, reason), default=None)
+
+
+def traffic_class_of(found: Iterable[TrafficReason], flagged_from: int = FLAGGED) -> TrafficClass:
+    """Return `valid` below `flagged_from` points, else the class of the reason that weighs most."""
+    kept = set(found)
+    worst = heaviest(kept)
+    if worst is None or score_of(kept) < flagged_from:
+        return TrafficClass.valid
+    return REASONS[worst].traffic_class

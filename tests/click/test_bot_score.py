@@ -1,0 +1,73 @@
+"""Scores add up, do not depend on order, and name the lists they rest on."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from stackfluence.click import bot_score
+from stackfluence.reasons import REASONS, score_of
+from stackfluence.vocabulary import TrafficClass, TrafficReason
+
+R = TrafficReason
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+)
+
+
+def test_nothing_found_is_valid_and_zero() -> None:
+    assert bot_score.combine((), ()) == (0, (), TrafficClass.valid)
+
+
+def test_reasons_of_all_parts_add_up_and_count_once() -> None:
+    verdict = bot_score.combine((R.missing_headers,), (R.hosting_network,), (R.missing_headers,))
+    assert verdict.reasons == (R.missing_headers, R.hosting_network)
+    assert verdict.score == REASONS[R.missing_headers].weight + REASONS[R.hosting_network].weight
+    assert verdict.traffic_class is TrafficClass.valid
+
+
+def test_the_order_of_reasons_changes_neither_score_nor_class() -> None:
+    found = (R.listed_pattern, R.impossible_user_agent, R.vpn_network)
+    verdicts = {bot_score.combine(order)[::2] for order in itertools.permutations(found)}
+    assert verdicts == {(100, TrafficClass.sivt)}
+
+
+def test_two_middling_reasons_are_certainty() -> None:
+    assert score_of((R.listed_pattern, R.unlikely_user_agent)) == 100
+
+
+@pytest.mark.parametrize("reason", [R.declared_bot, R.link_preview, R.http_library])
+def test_a_declared_robot_is_general_invalid_traffic(reason: TrafficReason) -> None:
+    assert bot_score.combine((reason,)) == (100, (reason,), TrafficClass.givt)
+
+
+def test_the_same_headers_are_read_the_same_way() -> None:
+    headers = [("User-Agent", CHROME), ("Accept", "*/*")]
+    assert bot_score.read(headers) == bot_score.read(headers)
+
+
+def test_a_user_agent_alone_is_judged_by_nothing_that_is_not_there() -> None:
+    headers = [("User-Agent", CHROME)]
+    assert bot_score.read(headers, has_headers=False).reasons == ()
+    assert R.no_accept_language in bot_score.read(headers).reasons
+
+
+def test_what_comes_with_the_request_reaches_the_rules() -> None:
+    headers = [("User-Agent", CHROME)]
+    assert R.head_request in bot_score.read(headers, method="HEAD").reasons
+    assert R.head_request not in bot_score.read(headers).reasons
+
+
+def test_every_rule_is_explained_and_is_asked_once() -> None:
+    assert len(set(bot_score.RULES)) == len(bot_score.RULES)
+    assert [rule for rule in bot_score.RULES if not rule.__doc__] == []
+    assert set(bot_score.USER_AGENT_RULES) <= set(bot_score.RULES)
+
+
+def test_the_lists_are_named_with_their_versions() -> None:
+    versions = bot_score.list_versions()
+    assert versions["rules"] == bot_score.RULES_VERSION
+    assert {"isbot", "crawler-user-agents", "ua-parser", "chrome-builds"} <= set(versions)
+    assert all(versions.values())
+    assert bot_score.list_versions() is versions
