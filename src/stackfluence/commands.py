@@ -27,8 +27,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON lines: progress f
 
 def add_operations(cli: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
-    for command in (load, erase, backup, restore, export, replay):
+    for command in (load, derive, back_test, erase, backup, restore, export, replay, score):
         cli.command()(command)
+    geoip = typer.Typer(help="The files that say where an address is.", no_args_is_help=True)
+    geoip.callback()(lambda: None)  # or Typer would take the only command for the group
+    geoip.command("update")(update_geoip)
+    cli.add_typer(geoip, name="geoip")
 
 
 def load(
@@ -79,6 +83,81 @@ def _show_load(result: dict[str, Any], as_json: bool) -> None:
     )
     for directory, reason in result["held"].items():
         typer.echo(f"{directory} is held: {reason}", err=True)
+
+
+def derive(
+    from_: Annotated[str, typer.Option("--from", help="The first day, UTC, as 2026-11-01.")],
+    to: Annotated[str, typer.Option(help="The day after the last one.")],
+    organization: Annotated[str | None, typer.Option(help="Only this one, org_….")] = None,
+    score_again: Annotated[
+        bool, typer.Option("--score-again", help="First ask today's rules and lists about headers that are still kept.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Derive the verdicts on clicks of past days anew; earlier verdicts are kept. A running core does recent days."""
+    from stackfluence.operations.ask import ask
+
+    arguments = {"from": from_, "to": to, "organization_id": organization, "score_again": score_again}
+    with _progress(as_json) as tell:
+        done = ask(_settings(), "derive", arguments, tell)
+    if as_json:
+        _print_json(done)
+        return
+    for run in done["runs"]:
+        typer.echo(
+            f"{run['organization_id']}: run {run['run_id']}, {len(run['days'])} days, {run['clicks']:,} clicks, "
+            f"{run['valid']:,} valid; facts {run['facts_hash']}"
+        )
+    again = f", {done['scored_again']:,} of them scored again" if score_again else ""
+    typer.echo(f"Derived: {done['clicks']:,} clicks{again}, {done['valid']:,} valid.")
+
+
+def back_test(
+    days: Annotated[int, typer.Option(help="How many days back, today included.")],
+    organization: Annotated[str | None, typer.Option(help="Only this one, org_….")] = None,
+    flagged_from: Annotated[
+        int | None, typer.Option(help="From how many points on a click would be invalid, 1 to 100.")
+    ] = None,
+    weight: Annotated[list[str] | None, typer.Option(help="Other points for a reason, reason=points.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="A reason that would not be looked for.")] = None,
+    score_again: Annotated[
+        bool, typer.Option("--score-again", help="With today's rules and lists, where headers are still kept.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell what other rules would have changed, per creator; nothing is written."""
+    from stackfluence.operations.ask import ask
+
+    weights = dict(_reason_and_points(text) for text in weight or [])
+    arguments = {
+        "days": days,
+        "organization_id": organization,
+        "flagged_from": flagged_from,
+        "weights": weights,
+        "without": without or [],
+        "score_again": score_again,
+    }
+    with _progress(as_json) as tell:
+        done = ask(_settings(), "back-test", arguments, tell)
+    if as_json:
+        _print_json(done)
+        return
+    for found in done["organizations"]:
+        creators = [(change["creator_handle"] or creator, change) for creator, change in found["creators"].items()]
+        for name, change in [*creators, (f"{found['organization_id']}, all", found["total"])]:
+            typer.echo(
+                f"{name}: {change['clicks']:,} clicks, {change['valid_before']:,} valid now, {change['valid_after']:,} "
+                f"then: {change['became_valid']:,} would become valid, {change['became_invalid']:,} invalid"
+            )
+        if found["missing_days"]:
+            typer.echo(f"Days with clicks and no verdicts: {', '.join(found['missing_days'])}; derive them.", err=True)
+
+
+def _reason_and_points(text: str) -> tuple[str, int]:
+    reason, _, points = text.partition("=")
+    if not points.isascii() or not points.isdigit():
+        raise typer.BadParameter(f"{text!r} is not reason=points, hosting_network=10 for one")
+    return reason, int(points)
 
 
 def erase(
@@ -205,6 +284,36 @@ def replay(
         f"{done['proven']:,} seals agree with them, {done['partial']:,} cover more than was given; "
         f"{done['unsealed']:,} lines have no seal here."
     )
+
+
+def score(
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="JSON lines; - is standard input.")],
+    explain: Annotated[bool, typer.Option("--explain", help="With a sentence for each reason.")] = False,
+) -> None:
+    """Score JSON lines, `{"headers": [[name, value], …]}` or `{"user_agent": "…"}`, each with one line, in order.
+
+    Exit code 3 when a line could not be read; an object with `error` stands in its place.
+    """
+    from stackfluence.operations.score import score_lines
+
+    if score_lines(file, sys.stdout.buffer, is_explained=explain):
+        raise typer.Exit(3)
+
+
+def update_geoip(as_json: Json = False) -> None:
+    """Download MaxMind's GeoLite2 country and ASN files when they changed; edges take them over within seconds."""
+    from stackfluence.operations.geoip import update
+
+    settings = _settings()
+    with _progress(as_json) as tell:
+        done = update(settings, tell)
+    if as_json:
+        _print_json(done)
+        return
+    for file in done["databases"]:
+        typer.echo(f"{file['version']}: {'downloaded' if file['is_changed'] else 'unchanged'}, {file['path']}")
+        if not file["is_used"]:
+            typer.echo(f"It is not used: {file['setting']} names another file.")
 
 
 def _settings() -> Settings:

@@ -21,6 +21,7 @@ from stackfluence.events.load import Loader
 from stackfluence.events.store import Store
 from stackfluence.migrate import migrate
 from stackfluence.names import new_id
+from stackfluence.operations.derivations import Derivations
 from stackfluence.operations.operator_api import create_operator_api, listen_for_operators
 from stackfluence.operations.site import Site, open_store, refuse_unfinished
 from stackfluence.operations.watch import watch
@@ -47,7 +48,11 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
     core = Core(settings, catalog, ClickIdKeys(settings.click_id_secrets, settings.click_id_ttl_hours))
     site = Site(settings, catalog, None)
     is_open = await _open_events(core, site)
-    upkeep = [asyncio.create_task(_keep_salts(catalog)), asyncio.create_task(_load(core, site, is_open))]
+    upkeep = [
+        asyncio.create_task(_keep_salts(catalog)),
+        asyncio.create_task(_load(core, site, is_open)),
+        asyncio.create_task(Derivations(site).run()),
+    ]
     core_socket(settings).unlink(missing_ok=True)
     api = create_api(core)
     # the socket is the edges' alone, so what they say of the visitor's address and scheme is believed
@@ -72,6 +77,7 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
         if isinstance(outcome, Exception):
             log.error("upkeep_failed", extra={"error": repr(outcome)})
     await asyncio.to_thread(_close_events, site)
+    await api.state.rates.close()
     await catalog.close()
     os.close(held)
 

@@ -5,6 +5,7 @@ tables     what is stored            checks  what is accepted
 changes    what can be changed       recording, paths  what follows from each change by itself
 find       look-ups                  feed    what edges are told
 salts      visitor salts             loads   the order of segments in the event store
+runs       the numbers of derivation runs
 """
 
 from stackfluence.catalog.changes import Change, NewOrganization, new_key
@@ -12,6 +13,7 @@ from stackfluence.catalog.connect import Catalog, open_catalog
 from stackfluence.catalog.feed import changes_since, find_link
 from stackfluence.catalog.find import find_key, find_one, key_hash, resolve_creator
 from stackfluence.catalog.loads import CatalogNumbers, finish_load, load_horizon, take_load
+from stackfluence.catalog.runs import TakenRun, take_run
 from stackfluence.catalog.salts import ensure_salts
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "CatalogNumbers",
     "Change",
     "NewOrganization",
+    "TakenRun",
     "changes_since",
     "ensure_salts",
     "find_key",
@@ -31,4 +34,5 @@ __all__ = [
     "open_catalog",
     "resolve_creator",
     "take_load",
+    "take_run",
 ]

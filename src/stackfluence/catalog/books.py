@@ -66,6 +66,20 @@ class Load(Base):
     finished_at: Mapped[int | None]
 
 
+class Derivation(Base):
+    """A derivation run's number, and the load up to which it reads: a later run never reads less.
+
+    Its organization need not be in the catalog: a replayed event store has more than that.
+    """
+
+    __tablename__ = "derivations"
+
+    run_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    organization_id: Mapped[str]
+    as_of: Mapped[int]
+    taken_at: Mapped[int]
+
+
 class IdempotencyKey(Base):
     """The answer a request got, kept for ever under the key its sender chose; a repetition gets it again."""
 

@@ -16,7 +16,14 @@ import msgspec
 from stackfluence.click.visitor import landing_parameters, read_query
 from stackfluence.clock import parse_rfc3339
 from stackfluence.events.event import Leaf, Line
-from stackfluence.vocabulary import Consent, ConversionType, CustomerType, EventType, QuarantineReason
+from stackfluence.vocabulary import (
+    Consent,
+    ConversionType,
+    CustomerType,
+    EventType,
+    QuarantineReason,
+    TrafficReason,
+)
 
 MAX_CENTS = 10**12  # ten billion of a currency with cents: more is a mistake of units
 MAX_TEXT = 200  # ids, codes, sessions
@@ -81,6 +88,8 @@ class Payload(msgspec.Struct, kw_only=True):
     occurred_at: str = ""
     consent: str = ""
     is_test: bool = False
+    is_webdriver: bool = False
+    has_interaction: bool | None = None
     metadata: dict[str, Any] = {}
 
 
@@ -216,11 +225,19 @@ def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
     leaf.gift_card_cents = payload.gift_card_cents
     if leaf.event_type in (EventType.conversion, EventType.refund):
         leaf.currency = payload.currency or default_currency
+    if leaf.event_type in (EventType.session, EventType.pageview):
+        leaf.bot_reasons = _said_reasons(payload)
     if payload.page_url:
         leaf.page_path, query = page_parts(payload.page_url)
         leaf.landing_params = landing_parameters(query)[0]
     if payload.referrer:
         leaf.referrer_host = page_host(payload.referrer)
+
+
+def _said_reasons(payload: Payload) -> list[str]:
+    """Return what a page says against its visitor; saying nothing is no evidence."""
+    found = [TrafficReason.webdriver.value] if payload.is_webdriver else []
+    return found + ([TrafficReason.no_interaction.value] if payload.has_interaction is False else [])
 
 
 def _line(line: OrderLine) -> Line:

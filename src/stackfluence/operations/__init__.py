@@ -3,5 +3,6 @@
 site        an open installation: settings, catalog, event store, journals
 perform     the operations by name
 operator_api, ask   through a running core's `operator.sock`, or without one
-load, erase, backup, restore, export, replay   the operations
+load, derive, erase, backup, restore, export, replay   the operations
+derivations   what a running core derives by itself
 """

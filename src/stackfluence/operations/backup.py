@@ -35,7 +35,19 @@ from stackfluence.operations.site import Arguments, Site, Tell, told
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-TABLES = ("events", "events_personal", "quarantined_events", "seals", "erasures")
+TABLES = (
+    "events",
+    "events_personal",
+    "quarantined_events",
+    "seals",
+    "erasures",
+    # verdicts that were given, and what they rest on beside the events: some of it has expired since
+    "scored_clicks",
+    "shared_prefix_clicks",
+    "click_verdicts",
+    "derivation_runs",
+    "derived_days",
+)
 SQL = read_statements(Path(__file__).with_name("backup.sql"))
 _ALONE = ("secrets.env", BOOK)
 
@@ -76,7 +88,8 @@ def _check_target(site: Site, target: Path) -> None:
 async def _write(site: Site, target: Path, tell: Tell) -> dict[str, Any]:
     started_ms = now_ms()
     loop = asyncio.get_running_loop()
-    at_rest = await asyncio.to_thread(_copy_at_rest, site, target, loop, tell)
+    async with site.deriving:
+        at_rest = await asyncio.to_thread(_copy_at_rest, site, target, loop, tell)
     files, journal = at_rest["files"], at_rest["journal"]
     journal |= await asyncio.to_thread(copy_archives, site.journals, target / "journal")
     tell(told("catalog", 0, 0))

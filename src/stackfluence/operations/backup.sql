@@ -14,7 +14,29 @@ select
         select count() as counted from seals
         where load_number <= {horizon:UInt64}
     ) as seals,
-    (select count() as counted from erasures) as erasures;
+    (select count() as counted from erasures) as erasures,
+    (select count() as counted from scored_clicks) as scored_clicks,
+    (select count() as counted from shared_prefix_clicks) as shared_prefix_clicks,
+    (
+        select count() as counted from click_verdicts
+        where
+            expires_at = toDateTime(4294967295, 'UTC')
+            and run_id in (
+                select run_id from derived_days
+                where is_kept
+            )
+    ) as click_verdicts,
+    (
+        select count() as counted from derivation_runs
+        where run_id in (
+            select run_id from derived_days
+            where is_kept
+        )
+    ) as derivation_runs,
+    (
+        select count() as counted from derived_days
+        where is_kept
+    ) as derived_days;
 
 -- name: all_events
 -- Every event up to a load, every column: the tables of the backup's version are those of the restore's.
@@ -45,3 +67,44 @@ where load_number <= {horizon:UInt64};
 select * -- noqa: AM04
 from erasures
 where {horizon:UInt64} >= 0;
+
+-- name: all_scored_clicks
+-- What lists of later days said of clicks.
+select * -- noqa: AM04
+from scored_clicks
+where {horizon:UInt64} >= 0;
+
+-- name: all_shared_prefix_clicks
+-- What was found before its evidence expired.
+select * -- noqa: AM04
+from shared_prefix_clicks
+where {horizon:UInt64} >= 0;
+
+-- name: all_click_verdicts
+-- Every verdict of a finished run that doesn't expire.
+select * -- noqa: AM04
+from click_verdicts
+where
+    {horizon:UInt64} >= 0
+    and expires_at = toDateTime(4294967295, 'UTC')
+    and run_id in (
+        select run_id from derived_days
+        where is_kept
+    );
+
+-- name: all_derivation_runs
+-- The runs of these verdicts.
+select * -- noqa: AM04
+from derivation_runs
+where
+    {horizon:UInt64} >= 0
+    and run_id in (
+        select run_id from derived_days
+        where is_kept
+    );
+
+-- name: all_derived_days
+-- Their pointers.
+select * -- noqa: AM04
+from derived_days
+where {horizon:UInt64} >= 0 and is_kept;

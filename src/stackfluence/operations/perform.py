@@ -7,6 +7,7 @@ from typing import Any
 
 from stackfluence.errors import OperationRefused
 from stackfluence.operations.backup import backup
+from stackfluence.operations.derive import back_test, derive
 from stackfluence.operations.erase import erase, find_person
 from stackfluence.operations.export import export
 from stackfluence.operations.load import load
@@ -20,8 +21,11 @@ OPERATIONS: dict[str, Operation] = {
     "erase": erase,
     "backup": backup,
     "export": export,
+    "derive": derive,
+    "back-test": back_test,
 }
-SIDE_BY_SIDE = frozenset({"load", "find-person", "export"})  # they change nothing, and a core may be asked meanwhile
+# they change nothing that others read half-way, and a core may be asked meanwhile
+SIDE_BY_SIDE = frozenset({"load", "find-person", "export", "derive", "back-test"})
 
 
 async def perform(site: Site, name: str, arguments: Arguments, tell: Tell) -> dict[str, Any]:

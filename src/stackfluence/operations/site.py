@@ -16,6 +16,7 @@ from stackfluence.events.erase import loaders_at_rest
 from stackfluence.events.journal import lock
 from stackfluence.events.load import Loader
 from stackfluence.events.store import Store
+from stackfluence.facts import create_tables
 from stackfluence.migrate import migrate
 from stackfluence.settings import Settings
 
@@ -34,6 +35,7 @@ class Site:
     opened: Store | None
     loader: Loader | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one operation at a time
+    deriving: asyncio.Lock = field(default_factory=asyncio.Lock)  # one derivation at a time
 
     @property
     def store(self) -> Store:
@@ -85,6 +87,7 @@ def open_store(settings: Settings) -> Store:
     """Return the event store with its tables; raises StoreError."""
     store = Store(settings.store_url)
     store.create_schema()
+    create_tables(store)
     return store
 
 

@@ -1,0 +1,38 @@
+-- Followups: whatever carried the signed ID of one of the day's clicks.
+--
+-- Grain:     one row per stored row of a session, pageview or conversion.
+-- Reads:     events, day_events
+-- Writes:    day_events (of this connection)
+-- Rule:      The click ID was verified and is valid. Times are judged in 040.
+-- Lookback:  1 day, for wrong clocks of browsers.
+-- Lookahead: 1 day, for what follows the day's last click.
+
+-- name: gather_followups
+-- Put what came of the day's clicks into `day_events`.
+insert into day_events (
+    event_type, event_id, node, seq, click_id, occurred_at, is_test, session_id, engaged_ms, conversion_type,
+    is_renewal, is_webdriver, is_idle
+)
+select
+    event_type,
+    event_id,
+    node,
+    seq,
+    click_id,
+    occurred_at,
+    is_test,
+    session_id,
+    engaged_ms,
+    conversion_type,
+    is_renewal,
+    has(bot_reasons, 'webdriver') as is_webdriver,
+    has(bot_reasons, 'no_interaction') as is_idle
+from events
+where
+    organization_id = {organization_id:String}
+    and event_type in ('session', 'pageview', 'conversion')
+    and load_number <= {as_of:UInt64}
+    and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 86400000, 'UTC')
+    and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 172800000, 'UTC')
+    and click_id_status = 'valid'
+    and click_id in (select click_id from day_events);

@@ -1,0 +1,160 @@
+-- Arrivals: how far each click got.
+--
+-- Grain:     one row per click of one day (UTC) of one organization.
+-- Reads:     day_events, superseded, scored_clicks
+-- Writes:    arrivals (of this connection)
+-- Rule:      A session or pageview belongs to a click when it carries that click's ID and is stated to have happened
+--            at most 24 hours after it. (The ID exists from the click on: what is stated to be earlier has a wrong
+--            clock, and counts from a day before.) A click is comparable when it could have been seen on the site and
+--            24 hours have passed: no test, no objection to being measured, and not taken for a robot by its edge. It
+--            is unseen when it is comparable and neither session nor conversion came of it.
+-- Lookback:  none beyond that of what it reads
+-- Lookahead: none beyond that of what it reads
+
+-- name: derive_arrivals
+-- Put one day's clicks with what followed them into `arrivals`.
+insert into arrivals (
+    click_id, node, seq, occurred_at, link_id, creator_id, campaign_id, is_test, visitor_hash, stamped_score,
+    is_scored_again, bot_reasons, in_app_browser, country, sessions, pageviews, engaged_ms, is_webdriver, is_idle,
+    conversions, purchase_after_ms, goal_after_ms, is_comparable, is_unseen
+)
+with
+
+clicks as (
+    select
+        click_id,
+        node,
+        seq,
+        occurred_at,
+        link_id,
+        creator_id,
+        campaign_id,
+        is_test,
+        visitor_hash,
+        bot_score,
+        bot_reasons,
+        in_app_browser,
+        country,
+        is_measurable
+    from day_events
+    where event_type = 'click' and (node, seq) not in (
+        select
+            node,
+            seq
+        from superseded
+    )
+),
+
+-- (distinct would go through the table's order, which costs thirty times as much)
+clicked as (
+    select
+        click_id,
+        occurred_at,
+        is_test
+    from day_events
+    where event_type = 'click'
+    group by click_id, occurred_at, is_test
+),
+
+timed as (
+    select
+        following.event_type as event_type,
+        following.click_id as click_id,
+        following.session_id as session_id,
+        following.engaged_ms as engaged_ms,
+        following.is_webdriver as is_webdriver,
+        following.is_idle as is_idle,
+        toUnixTimestamp64Milli(following.occurred_at) - toUnixTimestamp64Milli(clicked.occurred_at) as after_ms,
+        -- an order stated to be earlier than its click has a wrong clock, and a renewal is placed by nobody
+        after_ms >= 0 and not following.is_renewal and following.conversion_type = 'purchase' as is_purchase,
+        after_ms >= 0
+        and not following.is_renewal
+        and following.conversion_type in ('signup', 'lead', 'add_to_cart') as is_goal
+    from day_events as following
+    inner join clicked on following.click_id = clicked.click_id
+    where
+        following.event_type != 'click'
+        and after_ms <= 86400000
+        and following.is_test = clicked.is_test
+        and (following.node, following.seq) not in (
+            select
+                node,
+                seq
+            from superseded
+        )
+),
+
+followed as (
+    select
+        click_id,
+        uniqExactIf(session_id, event_type != 'conversion') as sessions,
+        countIf(event_type = 'pageview') as pageviews,
+        maxIf(engaged_ms, event_type != 'conversion') as longest_ms,
+        countIf(event_type != 'conversion' and is_webdriver) > 0 as was_webdriver,
+        sessions > 0
+        and countIf(event_type != 'conversion' and not is_idle) = 0
+        and longest_ms > {idle_ms:Int64} as was_idle,
+        countIf(event_type = 'conversion') as conversions,
+        -- -1 where there is none
+        if(countIf(is_purchase) = 0, -1, minIf(after_ms, is_purchase)) as purchase_after_ms,
+        if(countIf(is_goal) = 0, -1, minIf(after_ms, is_goal)) as goal_after_ms
+    from timed
+    group by click_id
+),
+
+scored as (
+    select
+        click_id,
+        argMax(reasons, run_id) as reasons,
+        true as is_scored_again
+    from scored_clicks
+    where
+        organization_id = {organization_id:String}
+        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64}, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+        and run_id <= {run_id:UInt64}
+    group by click_id
+)
+
+select
+    clicks.click_id as click_id,
+    clicks.node as node,
+    clicks.seq as seq,
+    clicks.occurred_at as occurred_at,
+    clicks.link_id as link_id,
+    clicks.creator_id as creator_id,
+    clicks.campaign_id as campaign_id,
+    clicks.is_test as is_test,
+    clicks.visitor_hash as visitor_hash,
+    clicks.bot_score as stamped_score,
+    scored.is_scored_again as is_scored_again,
+    arraySort(arrayDistinct(if(
+        scored.is_scored_again,
+        arrayConcat(
+            arrayFilter(
+                reason -> not has({recomputable:Array(String)}, reason),
+                cast(clicks.bot_reasons as Array(String))
+            ),
+            cast(scored.reasons as Array(String))
+        ),
+        cast(clicks.bot_reasons as Array(String))
+    ))) as bot_reasons,
+    clicks.in_app_browser as in_app_browser,
+    clicks.country as country,
+    followed.sessions as sessions,
+    followed.pageviews as pageviews,
+    followed.longest_ms as engaged_ms,
+    followed.was_webdriver as is_webdriver,
+    followed.was_idle as is_idle,
+    followed.conversions as conversions,
+    -- a left join gives zeros for what isn't there
+    if(followed.conversions = 0, -1, followed.purchase_after_ms) as purchase_after_ms,
+    if(followed.conversions = 0, -1, followed.goal_after_ms) as goal_after_ms,
+    not clicks.is_test
+    and clicks.bot_score < {comparable_below:UInt8}
+    and clicks.is_measurable
+    and toUnixTimestamp64Milli(clicks.occurred_at) + 86400000 <= {derived_ms:Int64} as is_comparable,
+    is_comparable and followed.sessions = 0 and followed.conversions = 0 as is_unseen
+from clicks
+left join followed on clicks.click_id = followed.click_id
+left join scored on clicks.click_id = scored.click_id;

@@ -1,0 +1,119 @@
+-- Creator pace: what a creator's clicks of a day lead to, beside those of the other creators of the campaign.
+--
+-- Grain:     one row per campaign and creator with clicks on the day.
+-- Reads:     arrivals, events
+-- Writes:    creator_pace (of this connection)
+-- Rule:      Of comparable clicks: how many arrived (a session), how many were seen (a session or a conversion). Of
+--            conversions of the last 7 days, renewals left out: how many came later than 24 hours after their click.
+--            Peers are all other creators of the same campaign: campaigns lead to different sites, with and without a
+--            snippet.
+-- Lookback:  6 days, for conversions and for the links that they came from.
+-- Lookahead: none
+
+-- name: derive_creator_pace
+-- Put one day's creators into `creator_pace`.
+insert into creator_pace (
+    campaign_id, creator_id, clicks, arrived, seen, peer_clicks, peer_arrived, peer_seen,
+    conversions, late_conversions, peer_conversions, peer_late_conversions
+)
+with
+
+own as (
+    select
+        campaign_id,
+        creator_id,
+        countIf(is_comparable) as clicks,
+        countIf(is_comparable and sessions > 0) as arrived,
+        countIf(is_comparable and not is_unseen) as seen,
+        toUInt64(0) as conversions,
+        toUInt64(0) as late_conversions
+    from arrivals
+    where not is_test
+    group by campaign_id, creator_id
+),
+
+links as (
+    select distinct
+        link_id,
+        campaign_id,
+        creator_id
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'click'
+        and load_number <= {as_of:UInt64}
+        and not is_test
+        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 518400000, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+),
+
+-- a conversion's time is that of the row that counts, and its click's is written in the click ID (RFC 9562, 5.7)
+conversion_rows as (
+    select
+        link_id,
+        toUnixTimestamp64Milli(occurred_at) - toInt64(bitShiftRight(toUInt128(click_id), 80)) as after_ms,
+        row_number() over (
+            partition by event_id
+            order by
+                transform(toString(trust_tier), ['server', 'connector', 'browser'], [1, 2, 3], 4),
+                occurred_at,
+                leaf_hash
+        ) as place
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'conversion'
+        and load_number <= {as_of:UInt64}
+        and click_id_status = 'valid'
+        and not is_renewal
+        and not is_test
+        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 518400000, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+),
+
+bought as (
+    select
+        links.campaign_id as campaign_id,
+        links.creator_id as creator_id,
+        toUInt64(0) as clicks,
+        toUInt64(0) as arrived,
+        toUInt64(0) as seen,
+        count() as conversions,
+        countIf(conversion_rows.after_ms > 86400000) as late_conversions
+    from conversion_rows
+    inner join links on conversion_rows.link_id = links.link_id
+    where conversion_rows.place = 1
+    group by campaign_id, creator_id
+),
+
+everyone as (
+    select
+        campaign_id,
+        creator_id,
+        sum(clicks) as own_clicks,
+        sum(arrived) as own_arrived,
+        sum(seen) as own_seen,
+        sum(conversions) as own_conversions,
+        sum(late_conversions) as own_late_conversions
+    from (
+        select * from own
+        union all
+        select * from bought
+    ) as counted
+    group by campaign_id, creator_id
+)
+
+select
+    campaign_id,
+    creator_id,
+    own_clicks as clicks,
+    own_arrived as arrived,
+    own_seen as seen,
+    sum(own_clicks) over (partition by campaign_id) - own_clicks as peer_clicks,
+    sum(own_arrived) over (partition by campaign_id) - own_arrived as peer_arrived,
+    sum(own_seen) over (partition by campaign_id) - own_seen as peer_seen,
+    own_conversions as conversions,
+    own_late_conversions as late_conversions,
+    sum(own_conversions) over (partition by campaign_id) - own_conversions as peer_conversions,
+    sum(own_late_conversions) over (partition by campaign_id) - own_late_conversions as peer_late_conversions
+from everyone;

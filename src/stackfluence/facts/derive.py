@@ -1,0 +1,235 @@
+"""Derivation: what the events of a day mean, by the numbered .sql files of this folder, in their order.
+
+A run reads events up to a load, writes its verdicts day by day, says that it is complete, and last lets readers see its
+days. One that dies before leaves rows that nobody reads. The same events, rules and moment give the same rows, whatever
+order they arrived in; `facts_hash` says so in 32 digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stackfluence import __version__
+from stackfluence.events.statements import Statement, read_statements
+from stackfluence.events.store import Session, Store
+from stackfluence.facts.score_again import score_again
+from stackfluence.facts.thresholds import Rules
+
+FOLDER = Path(__file__).parent
+SCHEMA = read_statements(FOLDER / "schema.sql")
+WORK = read_statements(FOLDER / "work.sql")
+SQL = read_statements(FOLDER / "derive.sql")
+STEPS: tuple[Statement, ...] = tuple(
+    statement for path in sorted(FOLDER.glob("[0-9]*_*.sql")) for statement in read_statements(path).values()
+)
+DAY_MS = 86_400_000
+FINAL_AFTER_MS = 2 * DAY_MS  # a day is over, and 24 hours have passed since its last click
+PROVISIONAL_SECONDS = 7 * 86_400  # how long a scheduled run's rows of an unfinished day stay
+FOR_EVER = 2**32 - 1
+SETTINGS = {
+    "join_use_nulls": "0",
+    "session_timeout": "3600",
+    # compiling a statement whose constants are another run's costs more than it saves
+    "compile_expressions": "0",
+    "compile_aggregate_expressions": "0",
+    "compile_sort_description": "0",
+}
+
+Progress = Callable[[int, int], None]  # days done, of how many
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the catalog gave it out: its number, what it reads (`as_of`, a load), and the moment it judges at."""
+
+    run_id: int
+    organization_id: str
+    as_of: int
+    derived_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedDay:
+    """What a day came to; `is_written` is False when a scheduled run found it as it was, `is_kept` when it expires."""
+
+    day: date
+    clicks: int
+    valid: int
+    facts_hash: str
+    is_final: bool
+    is_kept: bool
+    is_written: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A finished run."""
+
+    run_id: int
+    as_of: int
+    days: tuple[DerivedDay, ...]
+    clicks: int
+    valid: int
+    scored_again: int
+    facts_hash: str
+
+
+def create_tables(store: Store) -> None:
+    """Create the tables of facts that don't exist yet; again is harmless."""
+    with store.session() as session:
+        for statement in SCHEMA.values():
+            session.run(statement)
+
+
+def highest_run(store: Store) -> int:
+    """Return the highest run that left anything in the store, 0 for none. Raises StoreError."""
+    with store.session() as session:
+        return int(session.row(SQL["highest_run"])["run_id"])
+
+
+@cache
+def code_version() -> str:
+    """Return the program's version and a digest of the statements: another one may give other rows."""
+    digest = hashlib.sha256("\n".join(statement.sql for statement in STEPS).encode()).hexdigest()
+    return f"{__version__}+{digest[:12]}"
+
+
+def derive(
+    store: Store,
+    run: Run,
+    from_day: date,
+    to_day: date,
+    *,
+    rules: Rules = Rules(),
+    scores_again: bool = False,
+    is_scheduled: bool = False,
+    tell: Progress = lambda _done, _total: None,
+) -> Derived:
+    """Derive days [from_day, to_day), UTC, of the click, of an organization; readers see them once all are done.
+
+    `scores_again` first asks today's rules and lists about the headers that are still kept. A scheduled run leaves a
+    day alone that it finds unchanged, and its rows of a day that isn't final go after a week. Raises StoreError.
+    """
+    chosen = list(days_between(from_day, to_day))
+    session = store.open_session(SETTINGS)
+    try:
+        again = 0
+        derived: list[DerivedDay] = []
+        for done, day in enumerate(chosen):
+            tell(done, len(chosen))
+            if scores_again:
+                again += score_again(session, run.run_id, run.organization_id, run.as_of, run.derived_ms, day_ms(day))
+            counted = derive_day(session, run, day, rules)
+            derived.append(_publish(session, run, day, counted, is_scheduled))
+        tell(len(chosen), len(chosen))
+        result = Derived(
+            run.run_id,
+            run.as_of,
+            tuple(derived),
+            sum(day.clicks for day in derived),
+            sum(day.valid for day in derived),
+            again,
+            _joined(derived),
+        )
+        _finish(session, run, chosen, result, rules)
+    finally:
+        session.close()
+    return result
+
+
+def derive_day(session: Session, run: Run, day: date, rules: Rules) -> dict[str, Any]:
+    """Fill the session's `day_verdicts`; returns clicks, valid and facts_hash. Raises StoreError."""
+    for statement in WORK.values():
+        session.run(statement)
+    parameters = {
+        "organization_id": run.organization_id,
+        "run_id": run.run_id,
+        "as_of": run.as_of,
+        "derived_ms": run.derived_ms,
+        "day_ms": day_ms(day),
+        **rules.parameters(),
+    }
+    for statement in STEPS:
+        session.run(statement, **parameters)
+    return session.row(SQL["count_day_verdicts"])
+
+
+def day_ms(day: date) -> int:
+    """Return the first millisecond of a day in UTC."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
+
+
+def days_between(first: date, end: date) -> Iterator[date]:
+    """Yield the days from `first` up to, without, `end`."""
+    while first < end:
+        yield first
+        first += timedelta(days=1)
+
+
+def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_scheduled: bool) -> DerivedDay:
+    is_final = day_ms(day) + FINAL_AFTER_MS <= run.derived_ms
+    is_kept = is_final or not is_scheduled
+    is_written = True
+    if is_scheduled:
+        pointers = session.rows(SQL["last_pointer"], organization_id=run.organization_id, day=day)
+        is_written = not pointers or (pointers[0]["facts_hash"], pointers[0]["is_final"]) != (
+            counted["facts_hash"],
+            is_final,
+        )
+    if is_written:
+        session.run(
+            SQL["publish_verdicts"],
+            run_id=run.run_id,
+            organization_id=run.organization_id,
+            expires_s=FOR_EVER if is_kept else run.derived_ms // 1000 + PROVISIONAL_SECONDS,
+        )
+    return DerivedDay(day, counted["clicks"], counted["valid"], counted["facts_hash"], is_final, is_kept, is_written)
+
+
+def _finish(session: Session, run: Run, days: Sequence[date], result: Derived, rules: Rules) -> None:
+    if not days:
+        return
+    span = {"from_ms": day_ms(days[0]), "to_ms": day_ms(days[-1]) + DAY_MS}
+    asked = {"organization_id": run.organization_id, "run_id": run.run_id}
+    lists: dict[str, set[str]] = {}
+    for row in session.rows(SQL["list_versions"], **asked, **span):
+        for name, version in row["list_versions"].items():
+            lists.setdefault(name, set()).add(version)
+    session.run(
+        SQL["note_run"],
+        **asked,
+        **span,
+        derived_ms=run.derived_ms,
+        as_of=run.as_of,
+        code_version=code_version(),
+        list_names=sorted(lists),
+        list_values=[", ".join(sorted(lists[name])) for name in sorted(lists)],
+        flagged_from=rules.flagged_from,
+        clicks=result.clicks,
+        facts_hash=result.facts_hash,
+    )
+    written = [day for day in result.days if day.is_written]
+    if written:
+        session.run(
+            SQL["point_days"],
+            **asked,
+            days=[day.day.isoformat() for day in written],
+            finals=[day.is_final for day in written],
+            kept=[day.is_kept for day in written],
+            day_clicks=[day.clicks for day in written],
+            hashes=[day.facts_hash for day in written],
+        )
+
+
+def _joined(days: Sequence[DerivedDay]) -> str:
+    """Return the hash of all days' rows together: the days' hashes, each digit's bits added up without carry."""
+    total = 0
+    for day in days:
+        total ^= int(day.facts_hash, 16)
+    return f"{total:032x}"

@@ -1,0 +1,122 @@
+-- name: highest_run
+-- The highest run that left anything in this store; a catalog that was restored continues behind it.
+select greatest(
+    (select coalesce(max(run_id), 0) as run_id from click_verdicts),
+    (select coalesce(max(run_id), 0) as run_id from derivation_runs),
+    (select coalesce(max(run_id), 0) as run_id from derived_days),
+    (select coalesce(max(run_id), 0) as run_id from scored_clicks),
+    (select coalesce(max(run_id), 0) as run_id from shared_prefix_clicks)
+) as run_id;
+
+-- name: count_day_verdicts
+-- What the day at hand came to. The hash is over every column of every row, in whatever order they are.
+select
+    count() as clicks,
+    countIf(invalid_reason = '') as valid,
+    lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
+        occurred_at, click_id, link_id, creator_id, campaign_id, is_test, toString(arrival_stage), sessions, pageviews,
+        engaged_ms, conversions, toString(in_app_browser), toString(country), stamped_score, is_scored_again,
+        cast(bot_reasons as Array(String)), cast(later_reasons as Array(String)), cast(lifted_reasons as Array(String)),
+        cast(evidence as Map(String, Int64)), score, toString(traffic_class), toString(invalid_reason)
+    ))))) as facts_hash
+from day_verdicts;
+
+-- name: publish_verdicts
+-- Copy the day at hand into click_verdicts; nobody reads it there before the run's pointer.
+insert into click_verdicts (
+    run_id, organization_id, occurred_at, click_id, link_id, creator_id, campaign_id, is_test, arrival_stage, sessions,
+    pageviews, engaged_ms, conversions, in_app_browser, country, stamped_score, is_scored_again, bot_reasons,
+    later_reasons, lifted_reasons, evidence, score, traffic_class, invalid_reason, expires_at
+)
+select
+    {run_id:UInt64} as run_id,
+    {organization_id:String} as organization_id,
+    occurred_at,
+    click_id,
+    link_id,
+    creator_id,
+    campaign_id,
+    is_test,
+    arrival_stage,
+    sessions,
+    pageviews,
+    engaged_ms,
+    conversions,
+    in_app_browser,
+    country,
+    stamped_score,
+    is_scored_again,
+    bot_reasons,
+    later_reasons,
+    lifted_reasons,
+    evidence,
+    score,
+    traffic_class,
+    invalid_reason,
+    toDateTime({expires_s:UInt32}, 'UTC') as expires_at
+from day_verdicts;
+
+-- name: last_pointer
+-- What is read for a day now.
+select
+    run_id,
+    is_final,
+    facts_hash
+from derived_days
+where organization_id = {organization_id:String} and day = {day:Date}
+order by run_id desc
+limit 1;
+
+-- name: list_versions
+-- The lists by which clicks of the run's time span were scored again.
+select distinct list_versions
+from (
+    select argMax(list_versions, run_id) as list_versions
+    from scored_clicks
+    where
+        organization_id = {organization_id:String}
+        and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+        and run_id <= {run_id:UInt64}
+    group by click_id
+) as scored;
+
+-- name: note_run
+-- Say that a run is complete.
+insert into derivation_runs (
+    run_id, derived_at, organization_id, from_at, to_at, as_of, code_version, list_versions, flagged_from, clicks,
+    facts_hash
+)
+select
+    {run_id:UInt64} as run_id,
+    fromUnixTimestamp64Milli({derived_ms:Int64}, 'UTC') as derived_at,
+    {organization_id:String} as organization_id,
+    fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC') as from_at,
+    fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC') as to_at,
+    {as_of:UInt64} as as_of,
+    {code_version:String} as code_version,
+    mapFromArrays({list_names:Array(String)}, {list_values:Array(String)}) as list_versions,
+    {flagged_from:UInt8} as flagged_from,
+    {clicks:UInt64} as clicks,
+    {facts_hash:String} as facts_hash;
+
+-- name: point_days
+-- Let readers see a run's days, all at once.
+insert into derived_days (organization_id, day, run_id, is_final, is_kept, clicks, facts_hash)
+select
+    {organization_id:String} as organization_id,
+    written.1 as day,
+    {run_id:UInt64} as run_id,
+    written.2 as is_final,
+    written.3 as is_kept,
+    written.4 as clicks,
+    written.5 as facts_hash
+from (
+    select arrayJoin(arrayZip(
+        {days:Array(Date)},
+        {finals:Array(Bool)},
+        {kept:Array(Bool)},
+        {day_clicks:Array(UInt64)},
+        {hashes:Array(String)}
+    )) as written
+) as days;

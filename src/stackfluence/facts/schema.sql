@@ -1,0 +1,104 @@
+-- sqlfluff:ignore:parsing
+-- (column aliases, skip indexes and TTLs are ClickHouse's own; its dialect in sqlfluff doesn't know them)
+
+-- name: create_click_verdicts
+-- One row per click of a derivation run: how far it got, every reason against it, and the one that decides. Rows of
+-- earlier runs stay; `derived_days` says which run is read. `expires_at` is that of a scheduled run over a day that may
+-- still change, and is replaced when it can't any more; every other row stays for ever.
+create table if not exists click_verdicts (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    occurred_at DateTime64(3, 'UTC'),
+    click_id UUID,
+    link_id String,
+    creator_id String,
+    campaign_id String,
+    is_test Bool,
+    arrival_stage LowCardinality(String),
+    sessions UInt32,
+    pageviews UInt32,
+    engaged_ms Int64,
+    conversions UInt32,
+    in_app_browser LowCardinality(String),
+    country LowCardinality(String),
+    stamped_score UInt8,
+    is_scored_again Bool,
+    bot_reasons Array(LowCardinality(String)),
+    later_reasons Array(LowCardinality(String)),
+    lifted_reasons Array(LowCardinality(String)),
+    evidence Map(LowCardinality(String), Int64),
+    score UInt8,
+    traffic_class LowCardinality(String),
+    invalid_reason LowCardinality(String),
+    expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC'),
+    index by_click_id click_id type bloom_filter(0.01) granularity 4
+) engine = MergeTree
+partition by toYYYYMM(occurred_at)
+order by (organization_id, occurred_at, click_id, run_id)
+ttl expires_at delete
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_derivation_runs
+-- One row per finished run: what it read, and with which code, rules and lists. `derived_at` is the moment up to which
+-- it judges, too: nothing is held against a click for what didn't happen until 24 hours after it have passed.
+create table if not exists derivation_runs (
+    run_id UInt64,
+    derived_at DateTime64(3, 'UTC'),
+    organization_id LowCardinality(String),
+    from_at DateTime64(3, 'UTC'),
+    to_at DateTime64(3, 'UTC'),
+    as_of UInt64,
+    code_version String,
+    list_versions Map(String, String),
+    flagged_from UInt8,
+    clicks UInt64,
+    facts_hash String
+) engine = MergeTree
+order by (organization_id, run_id)
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_derived_days
+-- Which run is read for a day (UTC, of the click) of an organization: the highest. Written last. `is_final` says that
+-- 24 hours had passed since the day's last click could have been made; `is_kept` that its verdicts don't expire.
+create table if not exists derived_days (
+    organization_id LowCardinality(String),
+    day Date,
+    run_id UInt64,
+    is_final Bool,
+    is_kept Bool,
+    clicks UInt64,
+    facts_hash String
+) engine = MergeTree
+order by (organization_id, day, run_id)
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_scored_clicks
+-- What a click's stored headers say by rules and lists of a later day than the click's. It is part of the input: the row
+-- of the highest run is used by every derivation from then on, also when the headers have expired.
+create table if not exists scored_clicks (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    occurred_at DateTime64(3, 'UTC'),
+    click_id UUID,
+    reasons Array(LowCardinality(String)),
+    list_versions Map(LowCardinality(String), String)
+) engine = MergeTree
+partition by toYYYYMM(occurred_at)
+order by (organization_id, occurred_at, click_id, run_id)
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_shared_prefix_clicks
+-- That a click came from a part of the network that clicked the links of many creators within an hour, in numbers alone:
+-- the prefix itself expires, what was found doesn't. A later run adds rows, and the largest numbers are read.
+create table if not exists shared_prefix_clicks (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    occurred_at DateTime64(3, 'UTC'),
+    click_id UUID,
+    clicks UInt32,
+    links UInt32,
+    creators UInt32
+) engine = MergeTree
+partition by toYYYYMM(occurred_at)
+order by (organization_id, occurred_at, click_id, run_id)
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;

@@ -1,0 +1,114 @@
+"""When what follows a click speaks against it: every threshold, with where it comes from, and the rules as parameters.
+
+Each comparison asks for a sample that is large enough, so that a small creator is never judged by noise, and compares
+with peers: the other creators of the same campaign, on the same day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from stackfluence.reasons import FLAGGED, MOST, REASONS
+from stackfluence.vocabulary import TrafficReason
+
+_R = TrafficReason
+
+# What a click's stored headers can be asked again. The rest of a stamp stays as it is: networks and pace at the moment
+# of the click, its parameters and its referrer aren't kept, and neither is whether a proxy had sorted the headers.
+RECOMPUTABLE = frozenset(
+    (
+        _R.declared_bot, _R.ai_agent, _R.link_preview, _R.mail_scanner, _R.uptime_monitor, _R.http_library,
+        _R.headless_browser, _R.attack, _R.no_user_agent, _R.listed_pattern, _R.unlikely_user_agent,
+        _R.impossible_user_agent, _R.head_request, _R.prefetch, _R.prerender, _R.no_accept_language,
+        _R.unlike_navigation, _R.no_fetch_metadata, _R.contradicting_hints, _R.unlike_brands, _R.missing_headers,
+        _R.automation_header,
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Counts, milliseconds and thousandths. Sources are the published guides named beside each."""
+
+    comparable_below: int = FLAGGED  # a click that its edge took for a robot is no measure of anybody's audience
+    idle_ms: int = 10_000  # a visit is engaged from 10 s on (GA4's and our session rule); still untouched is odd
+
+    # Everflow, minimum time from click to conversion: 5 s for sign-ups, 15 s as its standard
+    goal_ms: int = 5_000
+    purchase_ms: int = 15_000
+
+    # Everflow: more than 30 % of conversions later than 24 h means click stuffing; Branch: click spam comes late
+    late_conversions: int = 20
+    late_permille: int = 300
+    late_peer_permille: int = 150
+
+    # others arrive and this creator's clicks don't: of 50 clicks 5 or fewer, where 6 of 10 do; by chance less than once
+    # in 10^12 (binomial)
+    measured_permille: int = 600
+    peer_clicks: int = 100
+    arrival_permille: int = 100
+    arrival_clicks: int = 50
+
+    # Branch: more than ten times the clicks for the same conversions; where peers' rate lets expect at least 10
+    flood_clicks: int = 1_000
+    flood_permille: int = 100
+    flood_expected: int = 10
+
+    # Adjust drops high-frequency clicks as hyper-engagement without a public number; Voluum marks 60 events a minute
+    # from one address. 10 in 5 minutes on one link, none of which arrives where 6 of 10 do: by chance once in 10,000
+    burst_clicks: int = 10
+
+    # a post makes an hour five times the usual; an outlier is so and leads to a quarter of what peers' clicks lead to
+    outlier_clicks: int = 200
+    outlier_times: int = 5
+    outlier_hours: int = 24
+    outlier_permille: int = 250
+
+    # one /24 or /48 that clicks everybody's links: Voluum's 60 a minute from one address, spread over an hour and links
+    prefix_clicks: int = 50
+    prefix_links: int = 5
+    prefix_creators: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides a verdict: thresholds, points of each reason, and from how many on a click is invalid.
+
+    `weights` replaces points of single reasons. Raises ValueError for what can't be meant.
+    """
+
+    flagged_from: int = FLAGGED
+    thresholds: Thresholds = Thresholds()
+    weights: Mapping[TrafficReason, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.flagged_from <= MOST:
+            raise ValueError(f"A click can be invalid from 1 to {MOST} points on, not from {self.flagged_from}.")
+        for reason, points in self.weights.items():
+            if not 0 <= points <= MOST:
+                raise ValueError(f"{reason} can weigh 0 to {MOST} points, not {points}.")
+
+    def without(self, reasons: Iterable[TrafficReason]) -> Rules:
+        """Return the same rules, some reasons weighing nothing."""
+        return replace(self, weights={**self.weights, **dict.fromkeys(reasons, 0)})
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what the numbered statements bind; a weight stands in `reasons.py` alone."""
+        return {
+            **{threshold.name: getattr(self.thresholds, threshold.name) for threshold in fields(self.thresholds)},
+            **self.points(),
+            "recomputable": sorted(RECOMPUTABLE),
+        }
+
+    def points(self) -> dict[str, Any]:
+        """Return what turns reasons into a score and a class."""
+        return {
+            "flagged_from": self.flagged_from,
+            "most": MOST,
+            "reason_names": [reason.value for reason in REASONS],
+            "reason_weights": [self.weights.get(reason, row.weight) for reason, row in REASONS.items()],
+            "reason_classes": [row.traffic_class.value for row in REASONS.values()],
+            "provisional": [reason.value for reason, row in REASONS.items() if row.is_provisional],
+        }

@@ -1,0 +1,132 @@
+-- sqlfluff:ignore:parsing
+-- (temporary tables with an engine are ClickHouse's own; its dialect in sqlfluff doesn't know them)
+
+-- name: create_day_events
+-- One day's clicks and whatever carried their IDs, every row; written by 010 and 020.
+create or replace temporary table day_events (
+    event_type LowCardinality(String),
+    event_id UUID,
+    node LowCardinality(String),
+    seq UInt64,
+    click_id UUID,
+    occurred_at DateTime64(3, 'UTC'),
+    link_id String,
+    creator_id String,
+    campaign_id String,
+    is_test Bool,
+    visitor_hash String,
+    bot_score UInt8,
+    bot_reasons Array(LowCardinality(String)),
+    in_app_browser LowCardinality(String),
+    country LowCardinality(String),
+    is_measurable Bool,
+    session_id String,
+    engaged_ms Int64,
+    conversion_type LowCardinality(String),
+    is_renewal Bool,
+    is_webdriver Bool,
+    is_idle Bool
+) engine = MergeTree
+order by (event_type, click_id);
+
+-- name: create_superseded
+-- Those of these rows that don't count; written by 030.
+create or replace temporary table superseded (
+    node LowCardinality(String),
+    seq UInt64
+) engine = Memory;
+
+-- name: create_arrivals
+-- One day's clicks and what followed each within 24 hours; written by 040, read by everything behind it.
+create or replace temporary table arrivals (
+    click_id UUID,
+    node LowCardinality(String),
+    seq UInt64,
+    occurred_at DateTime64(3, 'UTC'),
+    link_id String,
+    creator_id String,
+    campaign_id String,
+    is_test Bool,
+    visitor_hash String,
+    stamped_score UInt8,
+    is_scored_again Bool,
+    bot_reasons Array(LowCardinality(String)),
+    in_app_browser LowCardinality(String),
+    country LowCardinality(String),
+    sessions UInt32,
+    pageviews UInt32,
+    engaged_ms Int64,
+    is_webdriver Bool,
+    is_idle Bool,
+    conversions UInt32,
+    purchase_after_ms Int64,
+    goal_after_ms Int64,
+    is_comparable Bool,
+    is_unseen Bool
+) engine = MergeTree
+order by click_id;
+
+-- name: create_creator_pace
+-- Creators of a campaign on one day, beside the others of the same campaign; written by 060.
+create or replace temporary table creator_pace (
+    campaign_id String,
+    creator_id String,
+    clicks UInt64,
+    arrived UInt64,
+    seen UInt64,
+    peer_clicks UInt64,
+    peer_arrived UInt64,
+    peer_seen UInt64,
+    conversions UInt64,
+    late_conversions UInt64,
+    peer_conversions UInt64,
+    peer_late_conversions UInt64
+) engine = Memory;
+
+-- name: create_creator_hours
+-- Hours of one day of a creator in a campaign, beside the hours of the week before; written by 070.
+create or replace temporary table creator_hours (
+    campaign_id String,
+    creator_id String,
+    hour DateTime('UTC'),
+    clicks UInt64,
+    other_hours UInt64,
+    usual_clicks UInt64,
+    comparable UInt64,
+    seen UInt64
+) engine = Memory;
+
+-- name: create_bursts
+-- Clicks that are part of a burst of one visitor on one link; written by 080.
+create or replace temporary table bursts (
+    click_id UUID,
+    burst_clicks UInt64
+) engine = Memory;
+
+-- name: create_day_verdicts
+-- One day's verdicts before they are published; written by 090.
+create or replace temporary table day_verdicts (
+    occurred_at DateTime64(3, 'UTC'),
+    click_id UUID,
+    link_id String,
+    creator_id String,
+    campaign_id String,
+    is_test Bool,
+    arrival_stage LowCardinality(String),
+    sessions UInt32,
+    pageviews UInt32,
+    engaged_ms Int64,
+    conversions UInt32,
+    in_app_browser LowCardinality(String),
+    country LowCardinality(String),
+    stamped_score UInt8,
+    is_scored_again Bool,
+    bot_reasons Array(LowCardinality(String)),
+    later_reasons Array(LowCardinality(String)),
+    lifted_reasons Array(LowCardinality(String)),
+    evidence Map(LowCardinality(String), Int64),
+    score UInt8,
+    traffic_class LowCardinality(String),
+    invalid_reason LowCardinality(String)
+) engine = MergeTree
+order by click_id;

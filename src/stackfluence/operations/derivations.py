@@ -1,0 +1,84 @@
+"""Keeps facts up to date beside a running core: what was loaded is derived within minutes, at a bounded cost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import timedelta
+
+from stackfluence import facts
+from stackfluence.catalog import load_horizon
+from stackfluence.clock import now_ms
+from stackfluence.errors import StoreError
+from stackfluence.facts.schedule import DueDay, Schedule
+from stackfluence.operations.derive import derive_days, finished
+from stackfluence.operations.site import Site
+
+log = logging.getLogger(__name__)
+
+FIRST_SECONDS = 5.0  # after the start: the loader goes first
+ROUND_SECONDS = 60.0  # between rounds, at least
+WORK_SECONDS = 30.0  # a round begins no further day after so long
+DAYS_A_ROUND = 50
+
+
+class Derivations:
+    """Derives days that were touched, one after the other, in rounds."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._schedule: Schedule | None = None
+        self._minimum = 0
+
+    async def run(self) -> None:
+        """Derive until cancelled; a round that fails is logged, and its days come again in the next."""
+        await asyncio.sleep(FIRST_SECONDS)
+        while True:
+            try:
+                await self.round()
+            except Exception as error:  # the store's, or whatever the catalog's driver raises
+                log.error("derivation_failed", extra={"error": repr(error)})
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def round(self) -> int:
+        """Derive the days that are due, as long as a round may take; returns how many. Raises StoreError."""
+        if self._site.opened is None:
+            return 0
+        if self._schedule is None:
+            self._minimum = await finished(lambda: facts.highest_run(self._site.store)) + 1
+            self._schedule = Schedule(self._site.store)
+        schedule = self._schedule
+        as_of = await load_horizon(self._site.catalog)
+        await finished(lambda: schedule.look(as_of, now_ms()))
+        began = time.monotonic()
+        days = 0
+        for due in schedule.due(now_ms(), DAYS_A_ROUND):
+            if time.monotonic() - began > WORK_SECONDS:
+                break
+            days += await self._derive(schedule, due)
+        return days
+
+    async def _derive(self, schedule: Schedule, due: DueDay) -> bool:
+        """Derive a day that is due; returns whether that could be done."""
+        began = time.monotonic()
+        try:
+            async with self._site.deriving:
+                next_day = due.day + timedelta(days=1)
+                done = await derive_days(
+                    self._site, due.organization_id, due.day, next_day, self._minimum, is_scheduled=True
+                )
+        except StoreError as error:
+            schedule.failed(due, now_ms())
+            log.error("day_not_derived", extra={**_named(due), "error": repr(error)})
+            return False
+        took_ms = int((time.monotonic() - began) * 1000)
+        schedule.done(due, done.as_of, done.clicks, took_ms, now_ms())
+        if done.days[0].is_written:
+            counts = {"run_id": done.run_id, "clicks": done.clicks, "valid": done.valid, "took_ms": took_ms}
+            log.info("day_derived", extra={**_named(due), **counts})
+        return True
+
+
+def _named(due: DueDay) -> dict[str, str]:
+    return {"organization_id": due.organization_id, "day": due.day.isoformat()}

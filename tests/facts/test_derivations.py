@@ -1,0 +1,114 @@
+"""A core derives by itself what was loaded, in rounds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackfluence.catalog import Catalog, finish_load, open_catalog, take_load
+from stackfluence.events.store import StatementFailed, Store
+from stackfluence.facts import Derived, Run
+from stackfluence.facts import derive as facts_derive
+from stackfluence.facts.derive import DAY_MS
+from stackfluence.facts.schedule import FAILED_PAUSE_MS
+from stackfluence.operations import derivations
+from stackfluence.operations.derivations import Derivations
+from stackfluence.operations.site import Site
+from stackfluence.settings import Settings
+from tests.facts.days import DAY, DAY_START_MS, Days
+
+
+class Clock:
+    """A time that a test sets."""
+
+    at_ms = DAY_START_MS + DAY_MS // 2
+
+    def __call__(self) -> int:
+        return self.at_ms
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("stackfluence.operations.derivations.now_ms", clock)
+    monkeypatch.setattr("stackfluence.operations.derive.now_ms", clock)
+    return clock
+
+
+@pytest.fixture
+async def books(sqlite_url: str, days: Days) -> AsyncIterator[Catalog]:
+    """Open a catalog whose only organization the days' events are of."""
+    catalog = open_catalog(sqlite_url)
+    async with catalog.writing("cli") as change:
+        days.organization_id = (await change.add_organization("Brand", "EUR", "Europe/Berlin")).organization_id
+    yield catalog
+    await catalog.close()
+
+
+async def load(days: Days, books: Catalog) -> None:
+    days.load()
+    number = await take_load(books, "loader", days.numbers.horizon(), is_sole=True)
+    assert number is not None
+    await finish_load(books, number)
+
+
+async def test_what_was_loaded_is_derived_in_the_next_round(
+    days: Days, books: Catalog, clock: Clock, tmp_path: Path
+) -> None:
+    site = Site(Settings(data_dir=str(tmp_path)), books, None)
+    keeper = Derivations(site)
+    assert await keeper.round() == 0, "the store is away"
+    site.opened = days.store
+    click = days.click(1000)
+    await load(days, books)
+    assert await keeper.round() == 1
+    assert await keeper.round() == 0
+    days.after(click, "session", 5000)
+    await load(days, books)
+    assert await keeper.round() == 0, "at most once a minute"
+    assert days.verdicts()[click]["arrival_stage"] == "measured"
+    clock.at_ms += 60_000
+    assert await keeper.round() == 1
+    assert days.verdicts()[click]["arrival_stage"] == "received"
+    clock.at_ms += 3 * DAY_MS
+    assert await keeper.round() == 1, "final"
+
+
+async def test_a_day_that_fails_keeps_no_other_waiting_and_comes_again(
+    days: Days, books: Catalog, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Derivations(Site(Settings(data_dir=str(tmp_path)), books, days.store))
+    click = days.click(1000)
+    earlier = days.click(1000 - DAY_MS)
+    await load(days, books)
+
+    def refuse(store: Store, run: Run, from_day: date, *days: date, **options: Any) -> Derived:
+        if from_day == DAY:
+            raise StatementFailed("derive_arrivals", 241, "too little memory")
+        return facts_derive(store, run, from_day, *days, **options)
+
+    monkeypatch.setattr("stackfluence.facts.derive", refuse)
+    assert await keeper.round() == 1
+    assert set(days.verdicts()) == {earlier}
+    monkeypatch.setattr("stackfluence.facts.derive", facts_derive)
+    assert await keeper.round() == 0
+    clock.at_ms += FAILED_PAUSE_MS
+    assert await keeper.round() == 1
+    assert set(days.verdicts()) == {click, earlier}
+
+
+async def test_a_round_ends_in_time_and_goes_on_in_the_next(
+    days: Days, books: Catalog, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(derivations, "WORK_SECONDS", -1.0)
+    keeper = Derivations(Site(Settings(data_dir=str(tmp_path)), books, days.store))
+    days.click(1000)
+    days.click(1000 - DAY_MS)
+    await load(days, books)
+    assert await keeper.round() == 0
+    monkeypatch.setattr(derivations, "WORK_SECONDS", 30.0)
+    assert await keeper.round() == 2

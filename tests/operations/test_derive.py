@@ -1,0 +1,97 @@
+"""Facts through the command line: by a running core and without one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.operations.installations import loaded, new_link, refusal, result, rows, signed_click_id, stored
+from tests.processes.serving import Serving, serving
+
+PHONE = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0.0.0 Mobile Safari/537.36"
+)
+
+
+def visit(running: Serving, link: str, **said: Any) -> None:
+    """Click, and tell of the visit that followed."""
+    sent = signed_click_id(httpx.get(link, headers={"User-Agent": PHONE}, timeout=20))
+    body = {"inf_click_id": sent, "session_id": f"visit {sent[:9]}", "time_on_page_ms": 12_000, **said}
+    answer = httpx.post(f"{running.address}/v1/events/session", json=body, headers=running.secret, timeout=20)
+    assert answer.status_code == 202, answer.text
+
+
+FACTS = ("click_verdicts", "derivation_runs", "derived_days", "scored_clicks", "shared_prefix_clicks")
+
+
+def facts_of(directory: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return every row of every table of facts."""
+    with stored(directory) as store:
+        return {table: rows(store, f"select * from {table} order by all") for table in FACTS}
+
+
+def test_verdicts_are_derived_by_the_running_core_and_without_one(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    span = ("--from", (today - timedelta(days=1)).isoformat(), "--to", (today + timedelta(days=2)).isoformat())
+    with serving(tmp_path) as running:
+        link = new_link(running)
+        visit(running, link)
+        visit(running, link, is_webdriver=True)
+        loaded(running)
+        first = result(tmp_path, "derive", *span)
+        asked = ("back-test", "--days", "2")
+        found = result(tmp_path, *asked, "--without", "webdriver", "--weight", "webdriver=0", is_own_process=True)
+        assert refusal(tmp_path, "back-test", "--days", "2", "--without", "bad_mood").endswith("TrafficReason")
+        assert "100 points on" in refusal(tmp_path, "back-test", "--days", "2", "--flagged-from", "101")
+    (run,) = first["runs"]
+    assert (first["clicks"], len(run["days"]), len(run["facts_hash"])) == (2, 3, 32)
+    (compared,) = found["organizations"]
+    assert compared["total"]["clicks"] == 2
+    assert compared["missing_days"] == []
+    second = result(tmp_path, "derive", *span, "--score-again", "--organization", running.keys["organization_id"])
+    assert second["scored_again"] == 2
+    assert second["runs"][0]["run_id"] > run["run_id"]
+    with stored(tmp_path) as store:
+        verdicts = rows(store, "select * from click_verdicts where run_id = {run:UInt64}", run=run["run_id"])
+    assert sorted(len(row["later_reasons"]) for row in verdicts) == [0, 1]
+    assert {row["arrival_stage"] for row in verdicts} == {"resolved"}
+
+
+def test_verdicts_that_were_given_outlive_a_restored_backup(tmp_path: Path) -> None:
+    home, copy, elsewhere = tmp_path / "home", tmp_path / "copy", tmp_path / "elsewhere"
+    home.mkdir()
+    today = datetime.now(UTC).date()
+    derive = ("derive", "--from", today.isoformat(), "--to", (today + timedelta(days=1)).isoformat())
+    with serving(home) as running:
+        visit(running, new_link(running))
+        loaded(running)
+        result(home, *derive, "--score-again")
+        result(home, *derive)
+        result(home, "backup", str(copy))
+    before = facts_of(home)
+    result(elsewhere, "restore", str(copy))
+    after = facts_of(elsewhere)
+    assert len(after["click_verdicts"]) >= 2
+    assert after["scored_clicks"] == before["scored_clicks"]
+    kept = {row["run_id"] for row in after["derived_days"]}
+    assert [row for row in before["click_verdicts"] if row["run_id"] in kept] == after["click_verdicts"]
+    again = result(elsewhere, *derive)
+    assert again["runs"][0]["run_id"] > max(kept)
+    assert again["runs"][0]["facts_hash"] == after["derivation_runs"][-1]["facts_hash"]
+
+
+@pytest.mark.parametrize(
+    ("span", "why"),
+    [
+        (("--from", "2026-11-02", "--to", "2026-11-02"), "are not 1 to"),
+        (("--from", "yesterday", "--to", "2026-11-02"), "Days are written as"),
+        (("--from", "2026-11-01", "--to", "2026-11-02", "--organization", "org_nobody"), "There is no organization"),
+    ],
+)
+def test_days_that_cannot_be_meant_are_refused(span: tuple[str, ...], why: str, tmp_path: Path) -> None:
+    assert why in refusal(tmp_path, "derive", *span)
