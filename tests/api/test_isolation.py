@@ -6,7 +6,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from stackfluence.events.store import Store
+from stackfluence.facts.derive import create_tables
+from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import SHOP, Brand
+from tests.api.stored import Journal
+from tests.api.verdicts import put_verdicts, verdict
 
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/links/{link_id}": {"status": "paused"},
@@ -98,3 +103,26 @@ async def test_the_organization_of_a_body_means_nothing(brand: Brand, other: Bra
     response = await other.post("/v1/creators", json={"handle": "emma", "organization_id": brand.keys.organization_id})
     assert response.status_code == 422
     assert await brand.all("/v1/creators") == []
+
+
+async def test_anothers_clicks_are_neither_explained_nor_counted(journal: Journal, store: Store) -> None:
+    create_tables(store)
+    theirs = journal.event(creator_id="crt_0000000001", bot_score=100, bot_reasons=["declared_bot"])
+    unjudged = journal.event(creator_id="crt_0000000001", occurred_at="2026-11-20T00:00:00.000Z")
+    own = journal.event(brand=journal.other, creator_id="crt_0000000002")
+    await journal.load()
+    put_verdicts(store, journal.brand.keys.organization_id, 9, 1, [verdict(theirs, TrafficReason.webdriver)])
+    none = "01a20320-a27b-7abc-8def-0123456789ab"
+    missing = await journal.other.get(f"/v1/clicks/{none}")
+    for click in (theirs, unjudged):
+        found = await journal.other.get(f"/v1/clicks/{click.event_id}")
+        assert (found.status_code, missing.status_code) == (404, 404)
+        assert found.text.replace(click.event_id, "") == missing.text.replace(none, "")
+    report = (await journal.other.get("/v1/reports/traffic", params={"group_by": "creator"})).json()
+    assert (report["total"]["gross"], report["total"]["not_derived"], report["run_id"]) == (1, 1, 0)
+    assert [group["group"] for group in report["items"]] == ["crt_0000000002"]
+    for filtered in ({"creator_id": "crt_0000000001"}, {"group_by": "day", "to": "2026-11-21"}):
+        assert (await journal.other.get("/v1/reports/traffic", params=filtered)).json()["total"]["gross"] == 0
+    assert (await journal.other.get(f"/v1/clicks/{own.event_id}")).json()["derived"] is None
+    report = (await journal.brand.get("/v1/reports/traffic")).json()
+    assert (report["total"]["gross"], report["run_id"]) == (2, 9)

@@ -32,6 +32,7 @@ from stackfluence.api.problems import all_problems
 from stackfluence.catalog import NewOrganization, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.store import Store
+from stackfluence.facts.derive import create_tables
 from stackfluence.settings import Settings
 from tests.api.brands import SECRET, Brand
 
@@ -67,7 +68,7 @@ class Served:
         catalog = open_catalog(self._catalog_url)
         async with catalog.writing("cli") as change:
             self.keys = await change.add_organization("Brand", "EUR", "Europe/Berlin")
-        settings = Settings(data_dir=str(self._directory))
+        settings = Settings(data_dir=str(self._directory), api_rate="1000000")  # all is sent with one key
         api = create_api(Core(settings, catalog, ClickIdKeys({1: SECRET}, 720), self._store))
         self.server = uvicorn.Server(uvicorn.Config(api, log_config=None, lifespan="off"))
         await self.server.serve(sockets=[self._socket])
@@ -90,6 +91,7 @@ class Served:
 @pytest.fixture
 def served(sqlite_url: str, tmp_path: Path, store: Store) -> Iterator[Served]:
     """Serve the API over a fresh SQLite catalog and event store on a free port."""
+    create_tables(store)
     with Served(sqlite_url, tmp_path, store) as server:
         yield server
 
@@ -150,7 +152,7 @@ async def test_every_operation_names_itself_its_purpose_and_its_refusals(brand: 
             assert operation["summary"], where
             assert operation["description"], where
             assert operation["security"], where
-            assert {"401", "403", "413", "422", "500", "503"} <= operation["responses"].keys(), where
+            assert {"401", "403", "413", "422", "429", "500", "503"} <= operation["responses"].keys(), where
             assert ("404" in operation["responses"]) == ("_id}" in path), where
             assert ("409" in operation["responses"]) >= (method == "post"), where
             for status, response in operation["responses"].items():

@@ -1,11 +1,13 @@
 """Where a link begins and where results are read: the core's HTTP API. docs/http.md is its page for people.
 
 access     who asks, and the transaction each request works in     problems  every failure, RFC 9457
+rates      how many requests a key may make
 paging     lists by cursor                                         fields    how fields are read and written
 keys hosts creators campaigns posts organization links             one module a resource
 place      puts links into the catalog; used by links and imports   files     CSV in and out
 imports    many links at once                                       qr        a link as a picture
 events reports exports                                              what was measured
+clicks traffic back_test                                            who is real: by click, counted, tried otherwise
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from fastapi import FastAPI
 from stackfluence import __version__
 from stackfluence.api import (
     access,
+    back_test,
     campaigns,
+    clicks,
     creators,
     events,
     exports,
@@ -30,8 +34,10 @@ from stackfluence.api import (
     problems,
     qr,
     reports,
+    traffic,
 )
 from stackfluence.api.core import Core
+from stackfluence.api.rates import Rates
 
 __all__ = ["Core", "create_api"]
 
@@ -47,6 +53,9 @@ _ROUTERS = (
     organization.routes,
     events.routes,
     reports.routes,
+    clicks.routes,
+    traffic.routes,
+    back_test.routes,
     exports.routes,
 )
 
@@ -66,7 +75,8 @@ def create_api(core: Core) -> FastAPI:
     api.state.streams = {}  # open ones by organization
     problems.install(api)
     api.add_exception_handler(access.Repeated, access.on_repeated)
-    api.add_middleware(access.Gate, core=core)
+    api.state.rates = Rates(core.settings.requests_a_minute, core.settings.redis_url)  # close it in the end
+    api.add_middleware(access.Gate, core=core, rates=api.state.rates)
     for routes in _ROUTERS:
         api.include_router(routes)
     _describe(api)

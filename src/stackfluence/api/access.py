@@ -16,15 +16,16 @@ from fastapi import Depends, Header, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stackfluence.api import problems
 from stackfluence.api.core import Core
+from stackfluence.api.rates import Rates
 from stackfluence.catalog import Change, find_key
 from stackfluence.catalog.tables import Key
-from stackfluence.errors import Forbidden, TooLarge, Unauthorized
+from stackfluence.errors import Forbidden, TooLarge, TooManyRequests, Unauthorized
 from stackfluence.vocabulary import KeyKind
 
 MAX_BODY = 1 << 20
@@ -99,36 +100,44 @@ async def on_repeated(_request: Request, error: Exception) -> Response:
 
 
 class Gate:
-    """Lets requests to /v1 in that bring a secret key and a body that is not too long."""
+    """Lets requests to /v1 in that bring a secret key, are not too many and have a body that is not too long."""
 
-    def __init__(self, app: ASGIApp, core: Core) -> None:
+    def __init__(self, app: ASGIApp, core: Core, rates: Rates) -> None:
         self._app = app
         self._core = core
+        self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401, 403 or 413 before the body is read, and 500 or 503 for what nobody else answered."""
+        """Answer 401, 403, 413 or 429 before the body is read, and 500 or 503 for what nobody else answered."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         has_answered = False
+        limits: dict[str, str] = {}  # headers of every answer to a known key
 
         async def watch(message: Message) -> None:
             nonlocal has_answered
             has_answered = True
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(limits)
             await send(message)
 
         try:
-            await self._app(scope, await self._let_in(scope, receive), watch)
+            await self._app(scope, await self._let_in(scope, receive, limits), watch)
         except Exception as error:
             if has_answered:
                 raise
-            await problems.answer(problems.translate(error))(scope, receive, send)
+            await problems.answer(problems.translate(error), limits)(scope, receive, send)
 
-    async def _let_in(self, scope: Scope, receive: Receive) -> Receive:
+    async def _let_in(self, scope: Scope, receive: Receive, limits: dict[str, str]) -> Receive:
         headers = Headers(scope=scope)
         if not scope["path"].startswith("/v1/"):
             return receive
-        scope.setdefault("state", {})["access"] = await _authenticate(self._core, headers.get("authorization", ""))
+        access = await _authenticate(self._core, headers.get("authorization", ""))
+        scope.setdefault("state", {})["access"] = access
+        limits.update(await self._rates.count(access.key_id))
+        if "Retry-After" in limits:
+            raise TooManyRequests(f"A key may make {self._rates.most} requests a minute.")
         most = MAX_UPLOAD if scope["path"] in UPLOADS else MAX_BODY
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > most:

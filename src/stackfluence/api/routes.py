@@ -19,6 +19,7 @@ from stackfluence.errors import (
     MalformedJson,
     NotFound,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
     Unexpected,
@@ -36,7 +37,7 @@ def router(tag: str) -> APIRouter:
     return APIRouter(
         prefix="/v1",
         tags=[tag],
-        responses=documented(Unauthorized, Forbidden, TooLarge, Invalid, Unexpected, Unavailable),
+        responses=documented(Unauthorized, Forbidden, TooLarge, Invalid, TooManyRequests, Unexpected, Unavailable),
     )
 
 

@@ -1,0 +1,134 @@
+"""What if: how another threshold, other points, or doing without a reason would have judged the last days' clicks."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from stackfluence.api.access import Reads
+from stackfluence.api.fields import Told
+from stackfluence.api.routes import router
+from stackfluence.api.traffic import names_of
+from stackfluence.catalog import load_horizon
+from stackfluence.clock import now_ms
+from stackfluence.errors import Invalid
+from stackfluence.facts.back_test import Change
+from stackfluence.facts.back_test import back_test as compare
+from stackfluence.facts.thresholds import Rules
+from stackfluence.reasons import FLAGGED, MOST, REASONS
+from stackfluence.vocabulary import TrafficReason
+
+MAX_DAYS = 90
+MAX_CREATORS = 1_000
+
+Points = Annotated[str, Field(max_length=50, examples=["hosting_network:40"])]
+
+
+class BackTestQuery(BaseModel):
+    """Which days, and what would be otherwise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    days: int = Field(default=30, ge=1, le=MAX_DAYS, description="Days in UTC, today the last.")
+    flagged_from: int = Field(default=FLAGGED, ge=1, le=MOST, description="The score that would be invalid.")
+    without: list[TrafficReason] = Field(default=[], description="Reasons that would weigh nothing.", max_length=100)
+    weights: list[Points] = Field(
+        default=[], description=f"Other points, `reason:points`, 0 to {MOST}.", max_length=100
+    )
+    limit: int = Field(default=MAX_CREATORS, ge=1, le=MAX_CREATORS, description="How many creators are told.")
+
+
+class BackTested(Told):
+    """Clicks that have a verdict, tests left out: `valid_then` = `valid_now` + `became_valid` - `became_invalid`."""
+
+    clicks: int
+    valid_now: int
+    valid_then: int
+    became_valid: int
+    became_invalid: int
+
+
+class CreatorBackTested(BackTested):
+    """The same of one creator."""
+
+    creator_id: str
+    creator_handle: str | None
+
+
+class BackTest(Told):
+    """What would have changed; nothing did."""
+
+    from_day: date
+    to_day: date = Field(description="Exclusive.")
+    missing_days: list[date] = Field(description="Those with clicks that no run has judged yet; not counted here.")
+    flagged_from: int
+    weights: dict[TrafficReason, int] = Field(description="The points that would be other ones.")
+    total: BackTested
+    freed: dict[str, int] = Field(description="Clicks that would become valid, by the reason that decides now.")
+    condemned: dict[str, int] = Field(description="Clicks that would become invalid, by the reason that would decide.")
+    creators: list[CreatorBackTested] = Field(description="Those with most changes first.")
+
+
+routes = router("reports")
+
+
+@routes.get("/reports/back-test", summary="Try other rules on past clicks")
+async def back_test(asked: Annotated[BackTestQuery, Query()], reading: Reads) -> BackTest:
+    """Tell what a threshold or points would have made of clicks that runs have judged, per creator; nothing changes.
+
+    Only the sum is made anew. What today's lists would find in stored headers is tried by the command line.
+    """
+    rules = Rules(asked.flagged_from, weights=dict(map(_weight, asked.weights))).without(asked.without)
+    moment = now_ms()
+    to_day = datetime.fromtimestamp(moment / 1000, UTC).date() + timedelta(days=1)
+    found = await asyncio.to_thread(
+        compare,
+        reading.core.events,
+        reading.organization_id,
+        to_day - timedelta(days=asked.days),
+        to_day,
+        rules,
+        as_of=await load_horizon(reading.core.catalog),
+        now_ms=moment,
+    )
+    changes = sorted(found.creators.items(), key=_most_changed)[: asked.limit]
+    handles = await names_of(reading, "creator", [creator_id for creator_id, _ in changes])
+    return BackTest(
+        from_day=found.from_day,
+        to_day=found.to_day,
+        missing_days=found.missing_days,
+        flagged_from=rules.flagged_from,
+        weights=dict(rules.weights),
+        total=BackTested(**_counts(found.total)),
+        freed=dict(found.freed.most_common()),
+        condemned=dict(found.condemned.most_common()),
+        creators=[
+            CreatorBackTested(creator_id=creator_id, creator_handle=handles.get(creator_id), **_counts(change))
+            for creator_id, change in changes
+        ],
+    )
+
+
+def _weight(text: str) -> tuple[TrafficReason, int]:
+    """Return reason and points of `reason:points`; raises Invalid."""
+    word, _, points = text.partition(":")
+    if word not in REASONS:
+        raise Invalid(f"weights: {word!r} is no reason.", field="weights")
+    if not (points.isascii() and points.isdigit() and len(points) <= 3 and int(points) <= MOST):
+        raise Invalid(f"weights: must be `reason:points`, 0 to {MOST} points.", field="weights")
+    return TrafficReason(word), int(points)
+
+
+def _most_changed(item: tuple[str, Change]) -> tuple[int, int, str]:
+    creator_id, change = item
+    return -(change.became_valid + change.became_invalid), -change.clicks, creator_id
+
+
+def _counts(change: Change) -> dict[str, int]:
+    counts = asdict(change)
+    return {"valid_now": counts.pop("valid_before"), "valid_then": counts.pop("valid_after"), **counts}

@@ -1,0 +1,206 @@
+"""Who is real, counted: every click under one verdict, so that gross = valid + each reason's, however it is grouped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
+from pydantic import Field
+from sqlalchemy import select
+
+from stackfluence.api.access import Reading, Reads
+from stackfluence.api.clicks import SQL as CLICKS
+from stackfluence.api.event_queries import Subject
+from stackfluence.api.fields import Text, Time, Told
+from stackfluence.api.paging import PageQuery, decode_cursor, encode_cursor
+from stackfluence.api.reports import Moment, read_moment
+from stackfluence.api.routes import router
+from stackfluence.catalog import checks, load_horizon, tables
+from stackfluence.errors import Invalid
+from stackfluence.events.feed import LATEST_MS, Filters
+from stackfluence.events.statements import read_statements
+from stackfluence.events.store import Row
+from stackfluence.reasons import FLAGGED, REASONS
+from stackfluence.vocabulary import TrafficClass
+
+SQL = read_statements(Path(__file__).with_name("traffic.sql"))
+SCORE_STEPS = 10  # of 10 points each; the last has 100, too
+_MOST = (1 << 63) - 1  # more clicks than any group has
+
+GroupBy = Literal["total", "creator", "campaign", "link", "day", "in_app_browser", "country"]
+
+HEAVIEST_FIRST = sorted(REASONS, key=lambda word: (-REASONS[word].weight, REASONS[word].traffic_class, word))
+SOPHISTICATED = sorted(word for word, row in REASONS.items() if row.traffic_class == TrafficClass.sivt)
+
+
+class TrafficQuery(PageQuery, Subject):
+    """Of when and of whom, and how it is grouped."""
+
+    from_: Moment = Field(default="", alias="from")
+    to: Moment = Field(default="", description="Exclusive.")
+    time_zone: Text = Field(
+        default="",
+        max_length=100,
+        description="IANA name of the zone that days are cut in; by default the organization's.",
+        examples=["Europe/Berlin"],
+    )
+    group_by: GroupBy = "total"
+
+
+class Arrivals(Told):
+    """How far clicks got, as far as it is derived. The shares are of valid clicks alone."""
+
+    measured: int = Field(description="No session is known.")
+    received: int
+    resolved: int
+    measurable_permille: int | None = Field(
+        description="Of a thousand valid clicks, those a session arrived from; null before any is derived."
+    )
+
+
+class TrafficCounts(Told):
+    """Clicks: `gross` = `valid` + the sum of `by_reason`; `givt` + `sivt` is that sum, too."""
+
+    gross: int
+    valid: int
+    by_reason: dict[str, int] = Field(description="Each invalid click under the reason that weighs most.")
+    givt: int
+    sivt: int
+    possible_duplicates: int = Field(description="Marked so, and counted all the same.")
+    not_derived: int = Field(description="Those no run has judged yet, counted by what their edge said of them.")
+    arrival: Arrivals
+    scores: list[int] = Field(
+        description="Clicks by score: 0 to 9, 10 to 19, … 90 to 100.", min_length=SCORE_STEPS, max_length=SCORE_STEPS
+    )
+
+
+class TrafficGroup(TrafficCounts):
+    """The clicks of one creator, day, and so on."""
+
+    group: str = Field(description="An id, a date, a country or an app; empty where it isn't known, and of the total.")
+    name: str | None = Field(description="A creator's handle, a campaign's slug, a link's path.")
+
+
+class Traffic(Told):
+    """Groups with most clicks first. `total` is of all of them, not of this part alone."""
+
+    from_: Time | None = Field(serialization_alias="from")
+    to: Time | None
+    time_zone: str
+    group_by: GroupBy
+    run_id: int = Field(description="The newest derivation run that was read; 0 before the first.")
+    total: TrafficCounts
+    items: list[TrafficGroup]
+    next_cursor: str | None
+
+
+routes = router("reports")
+
+
+@routes.get("/reports/traffic", summary="Count clicks by verdict")
+async def count_traffic(asked: Annotated[TrafficQuery, Query()], reading: Reads) -> Traffic:
+    """Count clicks by verdict, grouped: gross = valid + each reason's, exactly, in every group.
+
+    Later parts of a list are of the same moment as its first.
+    """
+    organization = await reading.session.get_one(tables.Organization, reading.organization_id)
+    zone = checks.time_zone("time_zone", asked.time_zone) if asked.time_zone else organization.accounting_time_zone
+    from_ms = read_moment("from", asked.from_, zone)
+    to_ms = read_moment("to", asked.to, zone)
+    filters = Filters(
+        from_ms=0 if from_ms is None else from_ms,
+        to_ms=LATEST_MS if to_ms is None else to_ms,
+        link_id=asked.link_id,
+        creator_id=asked.creator_id,
+        campaign_id=asked.campaign_id,
+        is_test=asked.is_test,
+    )
+    (horizon, last_run), after = await _place(reading, asked)
+    common = {
+        "organization_id": reading.organization_id,
+        "horizon": horizon,
+        "last_run": last_run,
+        "time_zone": zone,
+        "flagged_from": FLAGGED,
+        "heaviest_first": HEAVIEST_FIRST,
+        "sophisticated": SOPHISTICATED,
+        **filters.subject(),
+    }
+    store = reading.core.events
+    first = {"after_gross": _MOST, "after_group": "", "limit": 1}
+    totals, rows = await asyncio.gather(
+        store.read(SQL["count_traffic"], **common, **first, group_by="total"),
+        store.read(SQL["count_traffic"], **common, **after, limit=asked.limit + 1, group_by=asked.group_by),
+    )
+    shown, is_last = rows[: asked.limit], len(rows) <= asked.limit
+    names = await names_of(reading, asked.group_by, [row["group_key"] for row in shown])
+    end = shown[-1] if shown and not is_last else None
+    return Traffic(
+        from_=from_ms,
+        to=to_ms,
+        time_zone=zone,
+        group_by=asked.group_by,
+        run_id=last_run,
+        total=TrafficCounts(**_counts(totals[0] if totals else None)),
+        items=[TrafficGroup(group=row["group_key"], name=names.get(row["group_key"]), **_counts(row)) for row in shown],
+        next_cursor=encode_cursor([horizon, last_run, end["gross"], end["group_key"]]) if end else None,
+    )
+
+
+async def _place(reading: Reading, asked: TrafficQuery) -> tuple[tuple[int, int], dict[str, Any]]:
+    """Return up to which load and run is read, and behind which group; raises Invalid for another list's cursor."""
+    (last,) = await reading.core.events.read(CLICKS["last_run"], organization_id=reading.organization_id)
+    horizon = await load_horizon(reading.core.catalog)
+    if not asked.cursor:
+        return (horizon, last["last_run"]), {"after_gross": _MOST, "after_group": ""}
+    values = decode_cursor(asked.cursor, 4)
+    then, run_id, gross, group = values
+    if not isinstance(group, str) or not all(isinstance(value, int) and value >= 0 for value in values[:3]):
+        raise Invalid("cursor: this is not a cursor of this list.", field="cursor")
+    return (min(int(then), horizon), min(int(run_id), last["last_run"])), {"after_gross": gross, "after_group": group}
+
+
+def _counts(row: Row | None) -> dict[str, Any]:
+    """Return the members of TrafficCounts of a row, all zero without one."""
+    if row is None:
+        none = Arrivals(measured=0, received=0, resolved=0, measurable_permille=None)
+        zero = dict.fromkeys(("gross", "valid", "givt", "sivt", "possible_duplicates", "not_derived"), 0)
+        return {**zero, "by_reason": {}, "arrival": none, "scores": [0] * SCORE_STEPS}
+    judged = row["valid_derived"]
+    return {
+        **{name: row[name] for name in ("gross", "valid", "givt", "sivt", "possible_duplicates", "not_derived")},
+        "by_reason": dict(sorted(row["by_reason"].items(), key=lambda item: (-item[1], item[0]))),
+        "arrival": Arrivals(
+            measured=row["measured"],
+            received=row["received"],
+            resolved=row["resolved"],
+            measurable_permille=row["valid_arrived"] * 1000 // judged if judged else None,
+        ),
+        "scores": [row["scores"].get(step, 0) for step in range(SCORE_STEPS)],
+    }
+
+
+async def names_of(reading: Reading, group_by: GroupBy, ids: Iterable[str]) -> dict[str, str]:
+    """Return what people call the groups, by id, as far as the catalog knows them."""
+    creator, campaign, link = tables.Creator, tables.Campaign, tables.Link
+    wanted = sorted(set(ids) - {""})
+    own = reading.organization_id
+    if group_by == "creator":
+        query = select(creator.id, creator.handle).where(creator.organization_id == own, creator.id.in_(wanted))
+    elif group_by == "campaign":
+        query = select(campaign.id, campaign.slug).where(campaign.organization_id == own, campaign.id.in_(wanted))
+    elif group_by == "link":
+        parts = (
+            select(link.id, creator.handle, campaign.slug, link.asset_slug)
+            .join(creator, creator.id == link.creator_id)
+            .join(campaign, campaign.id == link.campaign_id)
+            .where(link.organization_id == own, link.id.in_(wanted))
+        )
+        found = await reading.session.execute(parts)
+        return {row[0]: "/".join(part for part in row[1:] if part) for row in found}
+    else:
+        return {}
+    return {row[0]: row[1] for row in await reading.session.execute(query)}
