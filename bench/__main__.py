@@ -6,14 +6,15 @@ import importlib
 import json
 import sys
 
-NAMES = ("redirect", "ingest", "snapshot", "load", "visible", "crash")
+NAMES = ("redirect", "ingest", "snapshot", "load", "visible", "redis_away", "crash", "bots")
 
 
 def main() -> None:
-    """Print a JSON line per bench; a bench whose tools are missing says so in its line."""
+    """Print a JSON line per bench, or several; a bench whose tools are missing says so in its line."""
     for name in sys.argv[1:] or NAMES:
-        result = importlib.import_module(f"bench.{name}").run()
-        print(json.dumps({"bench": name, **result}), flush=True)
+        found = importlib.import_module(f"bench.{name}").run()
+        for result in found if isinstance(found, list) else [found]:
+            print(json.dumps({"bench": name, **result}), flush=True)
 
 
 if __name__ == "__main__":

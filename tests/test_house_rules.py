@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stackfluence"
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
-SKIPPED_FOLDERS = {"node_modules", "dist", "data", "__pycache__"}
+SKIPPED_FOLDERS = {"node_modules", "built", "dist", "data", "__pycache__"}
 CODE = {".py", ".sql", ".js", ".mjs", ".ts", ".tsx"}
 TEXT = CODE | {
     ".md",
@@ -138,14 +138,20 @@ def undocumented(path: Path) -> Iterator[str]:
 def sql_faults(text: str) -> list[str]:
     """Return what a numbered .sql lacks or must not have: a derivation is a function of its input."""
     header = [line for line in text.splitlines() if line.startswith("--")]
-    faults = [f"no `-- {word}:`" for word in ("Grain", "Reads", "Writes", "Rule") if not any(
+    faults = [f"no `-- {word}:`" for word in ("Grain", "Reads", "Writes", "Rule", "Lookback", "Lookahead") if not any(
         re.match(rf"-- {word}:\s+\S", line) for line in header
     )]  # fmt: skip
     code = re.sub(r"--.*", "", text)
     clocks = re.findall(
         r"\b(now(?:64)?|today|yesterday|rand\w*|generateUUID\w*)\s*\(|\b(current_date|current_timestamp)\b", code
     )
-    return faults + [f"{call or constant} gives another answer each time" for call, constant in clocks]
+    faults += [f"{call or constant} gives another answer each time" for call, constant in clocks]
+    unordered = re.findall(r"\b(any|anyLast|first_value|last_value|topK\w*|uniq|uniqHLL12|uniqCombined\w*)\s*\(", code)
+    faults += [f"{call} depends on the order in which rows are read" for call in unordered]
+    floats = re.findall(
+        r"\b(toFloat\w*|avg\w*|quantile\w*|exp\w*|log\w*|sqrt)\s*\(|(?<=\s)(/)(?=\s)|\b(\d+\.\d+)\b", code
+    )
+    return faults + [f"{''.join(found)} is no integer" for found in floats]
 
 
 def heading_anchors(text: str) -> set[str]:
@@ -247,13 +253,22 @@ def test_every_numbered_query_says_what_it_does_and_reads_no_clock() -> None:
 
 
 def test_a_query_without_a_header_or_with_a_clock_is_found() -> None:
-    header = "-- sessions\n-- Grain: one row per visit.\n-- Reads: events\n-- Writes: sessions\n-- Rule: a visit.\n"
+    header = (
+        "-- sessions\n-- Grain: one row per visit.\n-- Reads: events\n-- Writes: sessions\n-- Rule: a visit.\n"
+        "-- Lookback: none\n-- Lookahead: 1 day\n"
+    )
     assert sql_faults(header + "select 1 -- not now()") == []
     assert sql_faults(header.replace("-- Reads", "-- Read")) == ["no `-- Reads:`"]
     assert sql_faults(header + "select now(), today(), current_date") == [
         "now gives another answer each time",
         "today gives another answer each time",
         "current_date gives another answer each time",
+    ]
+    assert sql_faults(header + "select any(a), avg(b), a / b, 0.5") == [
+        "any depends on the order in which rows are read",
+        "avg is no integer",
+        "/ is no integer",
+        "0.5 is no integer",
     ]
 
 
@@ -288,7 +303,7 @@ def test_the_page_on_dependencies_has_every_one_with_its_pinned_version() -> Non
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = sorted(re.split(r"[\[<>=~! ]", dependency)[0] for dependency in project["dependencies"])
     page = (ROOT / "docs" / "decisions" / "0001-dependencies.md").read_text()
-    listed = dict(re.findall(r"^\| ([a-z-]+) (\d\S*) \|", page, re.MULTILINE))
+    listed = dict(re.findall(r"^\| ([a-z0-9-]+) (\d\S*) \|", page, re.MULTILINE))
     pinned = dict(
         re.findall(r"^([a-z0-9-]+)(?:\[\w+\])?==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stackfluence import lists
 from tests.processes.serving import PROGRAM, Serving, environment, initialized, run, serving, wait_for
 from tests.stores import serve_clickhouse
 
@@ -181,3 +183,20 @@ def test_a_weak_secret_refuses_to_start(tmp_path: Path) -> None:
     done = run(tmp_path, "serve", "--port", "0", SF_CLICK_ID_SECRET="1:short")
     assert done.returncode == 1
     assert "SF_CLICK_ID_SECRET" in done.stderr
+
+
+def test_a_geoip_file_that_is_no_good_refuses_a_start_but_never_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "country.mmdb"
+    file.write_bytes(b"no database")
+    refused = run(tmp_path / "refused", "serve", "--port", "0", SF_GEOIP_COUNTRY_DB=str(file))
+    assert refused.returncode == 1
+    assert f"GeoIP file {file}" in refused.stderr
+    shutil.copyfile(lists.path("country"), file)
+    with serving(tmp_path, SF_GEOIP_COUNTRY_DB=str(file)) as installation:
+        link = new_link(installation, "spring")
+        file.write_bytes(b"no database any more")
+        before = installation.pid_of("edge-0")
+        installation.kill("edge-0")
+        wait_for(lambda: installation.pid_of("edge-0") != before, installation.log)
+        assert "inf_click_id=" in httpx.get(link, timeout=30).headers["location"]
+        wait_for(lambda: "geoip_refused" in installation.log.read_text(), installation.log)

@@ -4,7 +4,7 @@ contents, sample     who the sample organization is, and how it comes into the c
 headers.json         what clients send, in order and case     header_sets, wire  how it is sent
 visitor              one visitor, each deed counted by its answer
 journeys, buying, shop  what visitors do
-traffic              how many come                            sent, stored, progress  whether the store agrees
+traffic              how many come                            sent, stored, judged, progress  whether the store agrees
 """
 
 from stackfluence.demo.progress import show

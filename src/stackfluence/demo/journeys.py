@@ -57,10 +57,10 @@ async def preview(visitor: Visitor) -> None:
     )  # fmt: skip
     if name == "mastodon":  # each server whose members follow the author fetches for itself, within seconds
         servers = [visitor.companion(str(number)) for number in range(rng.randrange(6, 20))]
-        await asyncio.gather(*(_fetch(server, link, name) for server in servers))
+        await asyncio.gather(*(_fetch(server, link) for server in servers))
         return
     await visitor.visit(link.path, sets.named(name))
-    if name == "twitterbot":
+    if name == "twitterbot":  # and then HEAD, as a browser
         for _ in range(3):
             await visitor.visit(link.path, sets.named("twitterbot-head"))
 
@@ -191,7 +191,8 @@ def brought(rng: Random, link: SampleLink) -> str:
     return "?" + "&".join(pairs) if pairs else ""
 
 
-async def _fetch(server: Visitor, link: SampleLink, name: str) -> None:
+async def _fetch(server: Visitor, link: SampleLink) -> None:
+    name = server.rng.choices(("mastodon", "misskey", "pleroma", "lemmy"), (7, 2, 1, 1))[0]
     try:
         await server.visit(link.path, server.traffic.header_sets.named(name))
     finally:

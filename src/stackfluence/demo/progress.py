@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from stackfluence.demo import judged
 from stackfluence.demo.sample import Sample
 from stackfluence.demo.sent import Sent, missing, surplus
 from stackfluence.demo.stored import NotTold, fetch_stored, since, steady_stored
@@ -76,7 +77,7 @@ async def _settle(
             stored = since(await fetch_stored(base_url, sample), before)
             lacking = missing(sent, stored)
         await asyncio.sleep(ASK_SECONDS if lacking else 0)
-    for line in account(sent, stored):
+    for line in (*account(sent, stored), *judged.account(await judged.fetch_judged(base_url, sample, sent.clicked))):
         write(line)
     for line in [*lacking, *sent.surprises[:10]]:
         write(f"✗ {line}")

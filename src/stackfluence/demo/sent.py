@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Self
 
+from stackfluence.demo.judged import REMEMBERED
 from stackfluence.vocabulary import EventType, RedirectOutcome
 
 QUARANTINED = "quarantined"
@@ -28,6 +29,7 @@ class Sent:
     resent        attempts after such an answer, of events with an idempotency key
     money         integer cents of the distinct events by currency and what they are, as `revenue_of` names them
     surprises     answers that the sender did not expect, the first hundred
+    clicked       kind of visitor by event_id of the last clicks
     """
 
     visits: int = 0
@@ -43,6 +45,7 @@ class Sent:
     unanswered: Counter[str] = field(default_factory=Counter)
     money: Counter[str] = field(default_factory=Counter)
     surprises: list[str] = field(default_factory=list)
+    clicked: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def clicks(self) -> int:
@@ -63,6 +66,12 @@ class Sent:
     def copy(self) -> Self:
         """Return the counts as they are now."""
         return deepcopy(self)
+
+    def remember(self, event_id: str, kind: str) -> None:
+        """Keep who clicked, to ask later how they were judged."""
+        self.clicked[event_id] = kind
+        if len(self.clicked) > REMEMBERED:
+            del self.clicked[next(iter(self.clicked))]
 
     def surprise(self, text: str) -> None:
         """Keep an answer that was not expected."""

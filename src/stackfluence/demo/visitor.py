@@ -116,6 +116,8 @@ class Visitor:
         sent.redirects[outcome] += 1
         if outcome == RedirectOutcome.unrecorded:
             sent.unanswered[EventType.click] += 1
+        if outcome == RedirectOutcome.recorded and (raw := click_id.decode(signed)) is not None:
+            sent.remember(click_id.read(raw).event_id, headers.kind)
         return Landing(location, signed) if signed else None
 
     async def tell(self, event_type: EventType, fields: Mapping[str, Any], *, form: str, expected: str = "") -> None:
