@@ -95,8 +95,13 @@ def look_at(text: str) -> Seen:
 
 
 def look_at_headers(row: corpora.HeaderSet) -> Seen:
-    """Return what our score says of a header set; of an incomplete one by its user agent alone."""
-    return _seen(row.user_agent, bot_score.read(row.headers, is_https=row.is_https, has_headers=not row.is_partial))
+    """Return what our score says of a header set; of an incomplete one by its user agent alone.
+
+    As an edge sees it: behind the proxy that ends https the headers' order isn't kept.
+    """
+    has_headers, is_https = not row.is_partial, row.is_https
+    reading = bot_score.read(row.headers, is_https=is_https, is_order_kept=not is_https, has_headers=has_headers)
+    return _seen(row.user_agent, reading)
 
 
 def counted(name: str, is_bot: bool, found: Sequence[Seen]) -> Row:

@@ -52,9 +52,8 @@ def _uncached(judge: Judge, sets: list[corpora.HeaderSet]) -> dict[str, float]:
     whole, read, placed = [], [], []
     for row, address in zip(sets, _addresses(), strict=False):
         headers = _pairs(row)
-        fields = {name.lower(): value for name, value in headers}
         began = time.perf_counter_ns()
-        seen = evidence(b"GET", kept_headers(headers, fields), row.is_https, True, "")
+        seen = evidence(b"GET", kept_headers(headers), row.is_https, not row.is_https, False)
         has_read = time.perf_counter_ns()
         place = judge.places.find(address)
         has_place = time.perf_counter_ns()

@@ -271,3 +271,23 @@ def test_curl_with_a_copied_language_and_accept_is_found(received: tuple[str, li
         pytest.skip("no curl here")
     assert R.no_fetch_metadata in found(got[-1])
     assert score_of(found(got[-1])) >= FLAGGED
+
+
+def test_chrome_on_an_iphone_that_asks_for_the_desktop_page_is_no_chromium() -> None:
+    desktop = (
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/138 "
+        "Version/11.1.1 Safari/605.1.15"
+    )
+    assert found(changed(SAFARI, user_agent=desktop)) == set()
+
+
+def test_a_header_that_only_looks_like_a_prefetch_excuses_nothing() -> None:
+    fetched = changed(CHROME, accept="*/*", sec_fetch_mode="cors")
+    assert R.unlike_navigation in found(fetched)
+    assert R.unlike_navigation in found(changed(fetched, purpose="x"))
+
+
+def test_a_desktop_browser_does_not_become_an_apps_by_saying_so() -> None:
+    bare = changed(CHROME, sec_fetch_mode=None, sec_fetch_dest=None, sec_fetch_site=None, sec_fetch_user=None)
+    assert R.no_fetch_metadata in found(changed(bare, x_requested_with="com.brand.example"))
+    assert R.no_fetch_metadata not in found(changed(as_android(bare), x_requested_with="com.brand.example"))

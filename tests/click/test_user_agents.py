@@ -290,3 +290,15 @@ def test_patterns_of_javascript_are_those_of_python() -> None:
 )
 def test_a_long_hostile_string_is_read_to_its_end(part: str) -> None:
     assert read(f"Mozilla/5.0 (Linux; Android 4; {part * 2_000}").ua_family is not None
+
+
+_WEB_VIEW = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+)
+
+
+@pytest.mark.parametrize("app", ["ChatGPT/1.2025", "Tumblr/38.0", "Bluesky/1.104", "Feedly/80.1"])
+def test_a_services_app_is_a_person_and_its_robot_is_none(app: str) -> None:
+    name = app.partition("/")[0]
+    assert not reasons(f"{_WEB_VIEW} {app}")
+    assert reasons(f"{_WEB_VIEW} (compatible; {name}Bot/1.0; +https://{name.lower()}.example/bot)")

@@ -191,3 +191,35 @@ async def test_a_referrer_that_is_a_tracked_link_is_a_reason(tmp_path: Path, ref
         assert await click(client, b"Host: go.brand.example\r\nReferer: %b\r\n" % referrer) == 302
         [event] = running.events()
         assert ("self_referred" in event.leaf.bot_reasons) is is_link
+
+
+async def test_nobody_is_fast_behind_a_proxy_nearby_that_is_not_trusted(tmp_path: Path) -> None:
+    async with start_edge(tmp_path, [a_link()]) as running:
+        client = await running.connect()
+        for _ in range(2):
+            assert await click(client, BROWSER + b"X-Forwarded-For: 198.51.100.7\r\n") == 302
+        assert running.edge.hidden == 2
+        assert all("possible_duplicate" not in event.leaf.bot_reasons for event in running.events())
+
+
+@pytest.mark.parametrize(
+    ("said_by_proxies", "is_https"),
+    [
+        (b"X-Forwarded-Proto: https\r\n", True),
+        (b"X-Forwarded-Proto: https, https\r\n", True),
+        (b"X-Forwarded-Proto: http\r\n", False),
+        (b"X-Forwarded-Proto: https, http\r\n", False),
+        (b'X-Forwarded-Proto: https\r\nCF-Visitor: {"scheme":"http"}\r\n', False),
+        (b"X-Forwarded-Proto: https\r\nCloudFront-Forwarded-Proto: http\r\n", False),
+        (b"", False),
+    ],
+)
+async def test_a_visit_is_encrypted_when_all_proxies_say_so(
+    tmp_path: Path, said_by_proxies: bytes, is_https: bool
+) -> None:
+    async with start_edge(tmp_path, [a_link()], proxies=PROXIES) as running:
+        client = await running.connect()
+        assert await click(client, BROWSER + said_by_proxies) == 302
+        [event] = running.events()
+        assert event.expiring is not None
+        assert ('"transport":"https"' in event.expiring.signals) is is_https

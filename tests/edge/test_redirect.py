@@ -556,11 +556,23 @@ async def test_after_midnight_both_days_hashes_are_kept_for_half_an_hour(
 
 async def test_the_order_and_case_of_headers_are_kept_as_evidence(running: RunningEdge) -> None:
     client = await running.connect()
-    client.send(b"GET /c/emma/summer HTTP/1.1\r\nhost: a\r\nX-b: 1\r\nx-A: \xe9\x22\r\nx-b: 2\r\n\r\n")
+    client.send(b"GET /c/emma/summer HTTP/1.1\r\nhost: a\r\nDNT: 1\r\naccept: \xe9\x22\r\nAccept: */*\r\n\r\n")
     assert (await client.response()).status == 302
     [event] = running.events()
     assert event.expiring is not None
-    assert '"headers":[["host","a"],["X-b","1"],["x-A","é\\""],["x-b","2"]]' in event.expiring.signals
+    assert '"headers":[["host",""],["DNT","1"],["accept","é\\""],["Accept","*/*"]]' in event.expiring.signals
+
+
+async def test_of_headers_that_no_rule_reads_only_the_names_are_kept(running: RunningEdge) -> None:
+    answer = await running.get(
+        "/c/emma/summer", X_MSISDN="4915112345678", CF_IPLatitude="52.5", X_Forwarded_Email="emma@brand.example"
+    )
+    assert answer.status == 302
+    [event] = running.events()
+    assert event.expiring is not None
+    signals = event.expiring.signals
+    assert '["X-MSISDN",""]' in signals
+    assert not any(value in signals for value in ("4915112345678", "52.5", "emma@"))
 
 
 async def test_a_huge_but_allowed_head_is_redirected_and_kept_within_bounds(running: RunningEdge) -> None:

@@ -53,6 +53,7 @@ class Admin:
             yield f'stackfluence_redirects_total{{outcome="{outcome}"}}', count
         for status, count in self._intake_counts.items():
             yield f'stackfluence_intake_events_total{{status="{status}"}}', count
+        yield "stackfluence_clicks_behind_unknown_proxies_total", edge.hidden
         yield "stackfluence_requests_refused_total", self._server.refused
         yield "stackfluence_connections", len(self._server.connections)
         yield "stackfluence_journal_lines_total", journal.committed

@@ -71,6 +71,7 @@ class Edge:
         self.core_socket = core_socket
         self.recorded = 0  # clicks answered with an ID that is on disk
         self.counts: Counter[str] = Counter()  # every other RedirectOutcome
+        self.hidden = 0  # clicks through a proxy nearby that isn't among the trusted ones
         self.date = b""
         self.routes: list[tuple[frozenset[bytes], bytes, Route]] = [
             (

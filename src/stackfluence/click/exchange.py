@@ -29,6 +29,7 @@ SECONDS = 1.0
 LAST_PAUSE_SECONDS = 30.0
 PATIENCE_SECONDS = 2.0
 SLICE = 200  # clicks or keys that are looked at in one turn of the event loop, in less than 1 ms
+MOST_CLICKS = 200_000  # of one exchange, some 40 MB
 BATCH = 1_000  # keys that are sent at once; Redis is busy with them for about 1 ms
 KEPT_BUCKETS = 3  # current, before, and one for clocks that differ
 EDGES = "sf:{pace}:edges"
@@ -182,6 +183,8 @@ class Exchange:
         The second reading finds what others wrote in the meantime.
         """
         clicks, self._velocity.clicks = self._velocity.clicks or [], []
+        if len(clicks) > MOST_CLICKS:  # Redis was too slow to keep up: look through all counts instead
+            clicks, self._run_id = [], None
         touched: dict[Counted, bytes] = {}
         for start in range(0, len(clicks), SLICE):
             for organization, link, visitor, prefix in clicks[start : start + SLICE]:

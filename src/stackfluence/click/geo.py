@@ -203,15 +203,21 @@ class Places:
 
     def refresh(self) -> bool:
         """Take over the files that were replaced since; whether there was one. Blocks for the copying: some 20 ms."""
-        taken = [kind for kind in _KINDS if self._replace(kind)]
-        return bool(taken)
+        taken = [self._replace(kind) for kind in _KINDS]
+        return any(taken)
 
     def _source(self, kind: str) -> tuple[Path, bool] | None:
         """Return the path to read now and whether it is set-up's."""
         if self._configured[kind]:
             return Path(self._configured[kind]), False
         updated = self._folder / f"{UPDATED[kind]}.mmdb"
-        if updated.exists():
+        try:
+            updated.stat()
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # another account's folder, for one: what set-up installed is better than nothing
+            self.problems[kind] = f"{updated}: {error.strerror or error}"
+        else:
             return updated, False
         with suppress(ListsUnusable):
             return lists.path(kind), True

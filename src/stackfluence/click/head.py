@@ -17,30 +17,22 @@ from stackfluence.click.bot_score import Reading, read
 from stackfluence.click.visitor import referrer_host
 
 if TYPE_CHECKING:
+    from stackfluence.click.judge import Verdicts
     from stackfluence.click.request import Request
 
 MAX_USER_AGENT = 1_000
+MAX_LANGUAGES = 200  # characters of Accept-Language; browsers send up to about 100
 MAX_SIGNALS = 8_000  # bytes of header evidence that are kept for scoring again
 REMEMBERED = 5_000  # header sets, about 15 MB; 200 MB when somebody sends the largest ones that are read
 MAX_BLOCK = 4_000  # bytes of a header block that is remembered; so 60 MB when somebody sends the largest ones
-UNKEPT_HEADERS = frozenset(
+# What rules and lists read. Of every other header only the name is kept: proxies, carriers and companies put addresses,
+# telephone numbers, mail addresses, credentials and numbers of single requests into headers of any name.
+KEPT_VALUES = frozenset(
     (
-        b"cookie",
-        b"authorization",
-        b"proxy-authorization",
-        b"via",
-        b"referer",
-        # addresses of people, by the names that proxies and networks of proxies give them
-        b"forwarded", b"x-forwarded", b"x-forwarded-for", b"x-original-forwarded-for", b"forwarded-for", b"x-real-ip",
-        b"client-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-connecting-ip",
-        b"cf-connecting-ipv6", b"cf-pseudo-ipv4", b"fastly-client-ip", b"fly-client-ip", b"do-connecting-ip",
-        b"x-azure-clientip", b"x-azure-socketip", b"x-appengine-user-ip", b"x-envoy-external-address",
-        b"cloudfront-viewer-address", b"x-originating-ip", b"x-remote-ip", b"x-remote-addr",
-        # another for every request, from proxies and tracing: they say nothing, and no set would come twice
-        b"cf-ray", b"cf-request-id", b"x-request-id", b"x-correlation-id", b"request-id", b"x-amzn-trace-id",
-        b"x-amz-cf-id", b"traceparent", b"tracestate", b"x-cloud-trace-context", b"x-b3-traceid", b"x-b3-spanid",
-        b"x-b3-parentspanid", b"b3", b"uber-trace-id", b"x-datadog-trace-id", b"x-datadog-parent-id", b"x-azure-ref",
-        b"x-vercel-id", b"fly-request-id", b"cdn-requestid", b"x-akamai-request-id", b"true-client-request-id",
+        b"user-agent", b"accept", b"accept-charset", b"accept-encoding", b"accept-language", b"connection", b"dnt",
+        b"pragma", b"cache-control", b"priority", b"te", b"upgrade-insecure-requests", b"save-data", b"purpose",
+        b"x-purpose", b"x-moz", b"x-requested-with", b"device-memory", b"downlink", b"dpr", b"ect", b"rtt",
+        b"viewport-width",
     )
 )  # fmt: skip
 _encode = msgspec.json.Encoder().encode
@@ -49,15 +41,16 @@ _encode = msgspec.json.Encoder().encode
 class Evidence:
     """What a header set says: `reading` to the rules, `expiring` as members of the half that expires.
 
-    Two of them are equal when they are the same object: that makes it cheap to remember verdicts by them.
+    `verdicts` is the judge's, who remembers here what it found together with networks and pace: both go together.
     """
 
-    __slots__ = ("accept_language", "expiring", "reading")
+    __slots__ = ("accept_language", "expiring", "reading", "verdicts")
 
     def __init__(self, reading: Reading, accept_language: str, expiring: str) -> None:
         self.reading = reading
         self.accept_language = accept_language
         self.expiring = expiring
+        self.verdicts: Verdicts | None = None
 
 
 class _Seen(msgspec.Struct):
@@ -71,7 +64,7 @@ def evidence(
 ) -> Evidence:
     """Return what the rules find in a request's headers, and what is kept of them, in the order and case they came in.
 
-    `headers` must hold neither cookies, nor credentials, nor addresses: `kept_headers` takes them out.
+    `headers` must hold nothing personal: `kept_headers` takes it out.
     """
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
     verb = method.decode("latin-1")
@@ -84,14 +77,15 @@ def evidence(
         said["is_order_kept"] = False
     signals = _encode(said).decode()
     seen = _Seen(fields.get("user-agent", "")[:MAX_USER_AGENT], signals if len(signals) <= MAX_SIGNALS else "")
-    return Evidence(reading, fields.get("accept-language", ""), _encode(seen).decode()[1:-1])
+    return Evidence(reading, fields.get("accept-language", "")[:MAX_LANGUAGES], _encode(seen).decode()[1:-1])
 
 
-def kept_headers(headers: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that may be kept; `fields` are the same by lower-case name."""
-    if UNKEPT_HEADERS.isdisjoint(fields):
-        return tuple(headers)
-    return tuple(pair for pair in headers if pair[0].lower() not in UNKEPT_HEADERS)
+def kept_headers(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers as they may be kept: all names in their order, and the values of those that rules read."""
+    return tuple(
+        pair if (lower := pair[0].lower()) in KEPT_VALUES or lower.startswith(b"sec-") else (pair[0], b"")
+        for pair in headers
+    )
 
 
 class Head:
@@ -108,8 +102,9 @@ class Head:
         referrer = fields.get(b"referer")
         self.host = fields.get(b"host", b"")
         is_self_referred = referrer is not None and _names_a_link(referrer, self.host)
-        kept = kept_headers(request.headers, fields)
-        self.evidence = evidence(b"GET", kept, request.is_https, not request.connection.is_proxied, is_self_referred)
+        kept = kept_headers(request.headers)
+        is_order_kept = not request.connection.is_proxied and b"x-forwarded-for" not in fields
+        self.evidence = evidence(b"GET", kept, request.is_https, is_order_kept, is_self_referred)
         self.user_agent = fields.get(b"user-agent", b"")
         self.forwarded = request.forwarded
         self.is_opted_out = fields.get(b"sec-gpc") == b"1"

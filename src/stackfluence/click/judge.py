@@ -11,7 +11,7 @@ from stackfluence.click.rules import network
 from stackfluence.click.velocity import Velocity
 from stackfluence.vocabulary import TrafficReason
 
-REMEMBERED = 20_000  # combinations of header set, network and other reasons; about 12 MB
+REMEMBERED = 500  # verdicts of one header set: combinations of network and other reasons, 0.6 KB each
 
 Reasons = tuple[TrafficReason, ...]
 _encode = msgspec.json.Encoder().encode
@@ -29,6 +29,16 @@ class _Judged(msgspec.Struct, omit_defaults=True):
     asn: int = 0
 
 
+class Verdicts(dict[tuple[Place, Reasons], str]):
+    """Verdicts on clicks of one header set, as members of the leaf's JSON object, while the tables stay the same."""
+
+    __slots__ = ("versions",)
+
+    def __init__(self, versions: dict[str, str]) -> None:
+        super().__init__()
+        self.versions = versions
+
+
 class Judge:
     """The verdict on each click of one edge, touched by its event loop alone."""
 
@@ -39,7 +49,6 @@ class Judge:
 
     def forget(self) -> None:
         """Judge anew from here on: a table of networks was replaced."""
-        self._members: dict[tuple[Evidence, Place, Reasons], str] = {}
         self._versions = {**bot_score.list_versions(), **network.versions(), **self.places.versions()}
 
     def members(self, evidence: Evidence, place: Place, found: Reasons) -> str:
@@ -47,12 +56,17 @@ class Judge:
 
         `found` are the reasons that this request gave beside its headers and its network: parameters and pace.
         """
-        key = (evidence, place, found)
-        members = self._members.get(key)
-        return self._judge(key) if members is None else members
+        verdicts = evidence.verdicts
+        if verdicts is None or verdicts.versions is not self._versions:
+            verdicts = evidence.verdicts = Verdicts(self._versions)
+        members = verdicts.get((place, found))
+        if members is None:
+            if len(verdicts) >= REMEMBERED:
+                verdicts.clear()
+            members = verdicts[place, found] = self._judge(evidence, place, found)
+        return members
 
-    def _judge(self, key: tuple[Evidence, Place, Reasons]) -> str:
-        evidence, place, found = key
+    def _judge(self, evidence: Evidence, place: Place, found: Reasons) -> str:
         reading = evidence.reading
         verdict = bot_score.combine(reading.reasons, network.reasons(place, evidence.accept_language), found)
         judged = _Judged(
@@ -66,8 +80,4 @@ class Judge:
             place.country,
             place.asn,
         )
-        members = _encode(judged).decode()[1:-1] + ","
-        if len(self._members) >= REMEMBERED:
-            self._members.clear()
-        self._members[key] = members
-        return members
+        return _encode(judged).decode()[1:-1] + ","

@@ -72,6 +72,9 @@ def follow(edge: Edge, request: Request, destination: Destination, query: bytes)
             else f'{leaf}"visitor_hash":"{today}",'
         )
         expiring = f'{expiring},"ip_prefix":"{prefix}"'
+    if request.forwarded and request.is_behind_unknown_proxy:  # one address for everybody: nobody's pace can be told
+        edge.hidden += 1
+        today = prefix = ""
     judge = edge.judge
     found += judge.velocity.count(destination.organization, destination.link_id, today, prefix, clock_ms())
     judged = judge.members(head.evidence, judge.places.find(address), found)

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from stackfluence.click.visitor import client_address
+from stackfluence.click.visitor import client_address, is_nearby
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Route
@@ -54,11 +54,25 @@ class Request:
         return client_address(self.connection.peer, self.forwarded, self.connection.edge.proxies)
 
     @property
+    def is_behind_unknown_proxy(self) -> bool:
+        """Whether a proxy on this machine or network that isn't trusted passed the request on."""
+        connection = self.connection
+        return bool(self.forwarded) and not connection.is_proxied and is_nearby(connection.peer)
+
+    @property
     def is_https(self) -> bool:
-        """Whether the visitor's connection is encrypted, as a trusted proxy says."""
+        """Whether the visitor's connection is encrypted, as all proxies on the way say.
+
+        One behind a network of proxies only knows how that reached it; what those say of the visitor is in headers of
+        their own.
+        """
         if not self.connection.is_proxied:
             return False
-        return self.fields.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower() == b"https"
+        fields = self.fields
+        if b'"http"' in fields.get(b"cf-visitor", b"") or fields.get(b"cloudfront-forwarded-proto", b"") == b"http":
+            return False
+        schemes = fields.get(b"x-forwarded-proto", b"").lower().split(b",")
+        return all(scheme.strip() == b"https" for scheme in schemes)
 
     def answer(self, response: bytes) -> None:
         """Send a whole response, after those of earlier requests on this connection. Only the first counts."""

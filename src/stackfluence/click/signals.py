@@ -22,6 +22,7 @@ _OWN_NETWORKING = re.compile(
     r"UCBrowser|UBrowser|QQBrowser|Quark/|Puffin|baidubrowser|MiuiBrowser|HuaweiBrowser|HeyTapBrowser|VivoBrowser"
     r"|Opera Mini|Silk/|SmartTV|SMART-TV|Web0S|NetCast|Tizen|PlayStation|Electron/|QtWebEngine/"
 )
+_IOS_BROWSERS = ("CriOS/", "FxiOS/", "EdgiOS/")
 _PLATFORMS = (  # first that is named; plain words, since a search for a pattern costs ten times as much
     ("windows", ("Windows",)),
     ("ios", ("iPhone", "iPad", "iPod")),
@@ -76,6 +77,8 @@ def read_claim(user_agent: str) -> Claim:
 
 
 def _platform(user_agent: str) -> str:
+    if any(word in user_agent for word in _IOS_BROWSERS):  # also where one asks for the desktop's page as a Mac
+        return "ios"
     for name, words in _PLATFORMS:
         for word in words:
             if word in user_agent:
@@ -135,10 +138,12 @@ class Signals:
         Android's WebView names its app in X-Requested-With (a package name) or itself among the brands, also where the
         app replaced the user agent.
         """
+        fields = self.fields
+        is_android = self.claim.platform == "android" or fields.get("sec-ch-ua-platform") == '"Android"'
+        is_named = "." in fields.get("x-requested-with", "") or "Android WebView" in fields.get("sec-ch-ua", "")
         return (
             bool(self.in_app_browser)
             or self.claim.is_webview
-            or "." in self.fields.get("x-requested-with", "")
-            or "Android WebView" in self.fields.get("sec-ch-ua", "")
+            or (is_android and is_named)
             or _OWN_NETWORKING.search(self.user_agent) is not None
         )

@@ -34,6 +34,8 @@ MOST_IN_ALL: Final = 4_000_000  # keys of all organizations; from there on each 
 ASSURED: Final = 1_000
 _AT_ONCE: Final = 8  # keys of old buckets that a click takes away: a hundred thousand at once take 10 ms
 
+_SWEPT: Final = 4  # organizations that are looked at when one turns
+
 Key = Any  # str of a visitor or prefix, bytes of a link or organization, (link, visitor) of a pair
 
 _R = TrafficReason
@@ -323,10 +325,13 @@ class Velocity:
         counts.kept = kept
 
     def _sweep(self, now_ms: int) -> None:
-        """Look at a sixteenth of the organizations: those without a click for two minutes hold old buckets."""
-        some = list(islice(self._rounds, 16 + len(self.organizations) // 16))
+        """Look at a few organizations: those without a click for two minutes hold old buckets.
+
+        Each that has clicks turns once a minute and looks at some, so that all are seen within a minute.
+        """
+        some = list(islice(self._rounds, _SWEPT))
         if not some:
-            self._rounds = iter(list(self.organizations))
+            self._rounds = iter(tuple(self.organizations))
         for organization in some:
             counts = self.organizations.get(organization)
             if counts is not None and not counts.starts_ms <= now_ms < counts.ends_ms + MINUTE_MS:

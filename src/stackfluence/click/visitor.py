@@ -52,6 +52,15 @@ def plain_address(text: str) -> str:
 
 
 @lru_cache(maxsize=10_000)
+def is_nearby(address: str) -> bool:
+    """Whether an address is of this machine or a private network (RFC 1918, RFC 4193): no visitor's on the internet."""
+    try:
+        return ipaddress.ip_address(address).is_private
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=10_000)
 def _is_within(address: str, networks: Networks) -> bool:
     try:
         parsed = ipaddress.ip_address(address)

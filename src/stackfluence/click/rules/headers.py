@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 
+from stackfluence.click.rules.arrival import fetched_ahead
 from stackfluence.click.signals import Rule, Signals
 from stackfluence.vocabulary import TrafficReason
 
@@ -34,7 +35,6 @@ _IOS_VERSION = re.compile(r" OS (\d{1,3})_(\d{1,3})")
 _SAFARI_FETCHES_SINCE = (16, 4)
 _PAGE_MODES = (None, "navigate", "nested-navigate")
 _PAGE_DESTINATIONS = frozenset(("document", "iframe", "frame", "fencedframe", "object", "embed"))
-_AHEAD = frozenset(("sec-purpose", "purpose", "x-purpose", "x-moz"))
 
 # Headers of machines by name. RFC 9110, 10.1.2: "A robotic user agent SHOULD send a valid From header field"; Web Bot
 # Auth (IETF draft-meunier-web-bot-auth-architecture): Signature-Agent; the others from their makers' documentation:
@@ -181,8 +181,7 @@ def automation_header(signals: Signals) -> TrafficReason | None:
 
 def _is_ahead(signals: Signals) -> bool:
     """Whether the page is fetched ahead: that isn't asked for as a page is, and judged by `arrival` alone."""
-    fields = signals.fields
-    return not _AHEAD.isdisjoint(fields)
+    return fetched_ahead(signals) is not None
 
 
 def _webkit_version(signals: Signals) -> tuple[int, int]:

@@ -104,6 +104,17 @@ ROBOTS = (
     r"wappalyzer|builtwith|netcraft|censys|shodan|internet-?measurement|expanse",
     r"semrush|ahrefs|majestic-?12|evaliant|siteimprove|siteanalyzer", r"captivenetwork", r"\d subscribers",
 )  # fmt: skip
+# what tells a service's robot from its app
+ROBOT_WORDS = Patterns(
+    (
+        r"bot(?:[^a-z]|$)",
+        r"crawl|spider|scrap",
+        r"external(?:hit|agent|fetcher)",
+        r"preview|unfurl|fetch|headless"
+        r"|puppeteer|playwright|selenium|phantom|monitor|https?:",
+    ),
+    is_folded=True,
+)
 # words of what robots do, not their names
 WORDS = (
     r"archiv", r"[\w-]+ at (?:gmail|yahoo|hotmail)", r"\bfetch|fetch(?:er|or|bot)?(?:[^a-z]|$)", r"index(?:er|ing|bot)",

@@ -41,7 +41,13 @@ def names_itself(signals: Signals) -> TrafficReason | None:
     anatomy = dissect(signals.user_agent)
     if anatomy.is_plain:
         return None
-    return names.find(anatomy.bare) or CRAWLERS.find(anatomy.bare)
+    found = names.find(anatomy.bare) or CRAWLERS.find(anatomy.bare)
+    is_in_app = bool(signals.in_app_browser) or "Electron/" in signals.user_agent
+    if found is not None and is_in_app and not names.ROBOT_WORDS.fits(anatomy.bare):
+        return (
+            None  # the app of a service, ChatGPT's or Tumblr's, shows a page to a person; its robot says that it is one
+        )
+    return found
 
 
 def fits_list(signals: Signals) -> TrafficReason | None:
