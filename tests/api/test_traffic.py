@@ -14,7 +14,7 @@ from stackfluence.clock import parse_rfc3339
 from stackfluence.events.event import Leaf
 from stackfluence.events.feed import LATEST_MS, Filters
 from stackfluence.events.store import Store
-from stackfluence.facts.derive import Run, create_tables, derive
+from stackfluence.facts.derive import DAY_MS, Run, create_tables, derive
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import Brand, errors
 from tests.api.stored import Journal
@@ -222,6 +222,29 @@ async def test_what_a_derivation_says_is_what_is_counted(journal: Journal, facts
     assert explained["reasons"][0]["stage"] == "after_click"
 
 
+async def test_verdicts_that_expired_are_no_verdicts_and_their_clicks_still_count(
+    journal: Journal, facts: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    click = journal.event()
+    journal.event("session", click_id=click.event_id, click_id_status="valid", session_id="s")
+    journal.event(bot_score=100, bot_reasons=["declared_bot"])
+    await journal.load()
+    horizon = await load_horizon(journal.api.state.core.catalog)
+    derived_ms = parse_rfc3339("2026-11-23T00:00:00Z")
+    run = Run(1, journal.brand.keys.organization_id, horizon, derived_ms)
+    derive(facts, run, date(2026, 11, 22), date(2026, 11, 23), is_scheduled=True)
+    expires_ms = derived_ms + 7 * DAY_MS
+    for at_ms, run_id, not_derived, is_derived in ((expires_ms - 1, 1, 0, True), (expires_ms, 0, 2, False)):
+        monkeypatch.setattr("stackfluence.api.traffic.now_ms", lambda at_ms=at_ms: at_ms)
+        monkeypatch.setattr("stackfluence.api.clicks.now_ms", lambda at_ms=at_ms: at_ms)
+        body = await told(journal.brand)
+        total = body["total"]
+        assert (total["gross"], total["valid"], total["by_reason"]) == (2, 1, {"declared_bot": 1})
+        assert (body["run_id"], total["not_derived"]) == (run_id, not_derived)
+        explained = (await journal.brand.get(f"/v1/clicks/{click.event_id}")).json()
+        assert (explained["derived"] is not None, explained["history"]) == (is_derived, [])
+
+
 def test_the_statements_run_on_an_engine_of_either_kind(any_store: Store) -> None:
     create_tables(any_store)
     click = Leaf(
@@ -234,9 +257,10 @@ def test_the_statements_run_on_an_engine_of_either_kind(any_store: Store) -> Non
     )
     put_verdicts(any_store, BRAND, 3, 1, [verdict(click, R.no_session, evidence={"peer_clicks": 100})])
     moment = {"first_ms": 0, "last_ms": LATEST_MS}
-    reading = {"organization_id": BRAND, "last_run": 3}
+    put_verdicts(any_store, BRAND, 2, 1, [verdict(click)], is_finished=False, list_versions={"networks": "2027-01"})
+    reading = {"organization_id": BRAND, "last_run": 3, "now_ms": 0}
     with any_store.session() as session:
-        assert session.row(CLICKS["last_run"], organization_id=BRAND) == {"last_run": 3}
+        assert session.row(CLICKS["last_run"], organization_id=BRAND, now_ms=0) == {"last_run": 3}
         found = session.row(CLICKS["verdicts_of_click"], **reading, **moment, click_id=click.event_id, limit=21)
         assert (found["score"], found["newest_run"], found["evidence"]) == (100, 3, {"peer_clicks": 100})
         assert session.rows(CLICKS["lists_of_click"], **reading, **moment, click_id=click.event_id) == []

@@ -597,6 +597,9 @@ async def test_expiry_is_judged_when_a_server_says_it_happened_and_when_a_browse
         ({"has_interaction": False}, ["no_interaction"]),
         ({"has_interaction": None}, []),
         ({"is_webdriver": True, "has_interaction": False}, ["webdriver", "no_interaction"]),
+        ({"is_webdriver": None, "has_interaction": "false"}, []),
+        ({"is_webdriver": "true", "has_interaction": 0}, []),
+        ({"is_webdriver": 1, "has_interaction": {"moved": []}}, []),
     ],
 )
 async def test_what_a_page_says_of_its_visitor_is_in_the_leaf(
@@ -609,8 +612,3 @@ async def test_what_a_page_says_of_its_visitor_is_in_the_leaf(
 async def test_an_order_says_nothing_of_its_visitor(running: RunningEdge) -> None:
     event = await accepted(running, "conversion", {**PURCHASE, "is_webdriver": True, "has_interaction": False})
     assert event.leaf.bot_reasons == []
-
-
-async def test_a_word_for_webdriver_is_quarantined(running: RunningEdge) -> None:
-    answer = await send(running, "session", {"session_id": "s-1", "is_webdriver": "yes"})
-    assert (answer.json["status"], answer.json["reason"]) == ("quarantined", "wrong_type")

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from stackfluence.facts import BackTest, Rules, back_test
+from stackfluence.facts.derive import DAY_MS
 from stackfluence.vocabulary import TrafficReason
 from tests.events.journals import value
-from tests.facts.days import DAY, LATER_MS, NEXT_DAY, Days
+from tests.facts.days import DAY, DAY_START_MS, LATER_MS, NEXT_DAY, Days
 from tests.facts.golden import tell
 from tests.facts.test_score_again import SOON_MS, signals
 
@@ -105,3 +106,21 @@ def test_nothing_derived_is_nothing_compared(days: Days) -> None:
     days.load()
     found = compare(days, Rules())
     assert (found.total.clicks, found.days, found.missing_days) == (0, [], [DAY])
+
+
+def test_verdicts_that_expired_are_not_compared(days: Days) -> None:
+    days.click(1000)
+    days.derive(is_scheduled=True, at_ms=DAY_START_MS + DAY_MS)
+    assert compare(days, Rules(), now_ms=DAY_START_MS + 8 * DAY_MS - 1).total.clicks == 1
+    found = compare(days, Rules(), now_ms=DAY_START_MS + 8 * DAY_MS)
+    assert (found.total.clicks, found.days, found.missing_days) == (0, [], [DAY])
+
+
+def test_when_a_pointer_expired_the_one_before_it_is_read(days: Days) -> None:
+    days.click(1000)
+    days.derive(at_ms=DAY_START_MS + DAY_MS)
+    days.click(2000)
+    days.derive(is_scheduled=True, at_ms=DAY_START_MS + DAY_MS)
+    assert compare(days, Rules(), now_ms=DAY_START_MS + 8 * DAY_MS - 1).total.clicks == 2
+    found = compare(days, Rules(), now_ms=DAY_START_MS + 8 * DAY_MS)
+    assert (found.total.clicks, found.days, found.missing_days) == (1, [DAY], [])

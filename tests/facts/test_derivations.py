@@ -78,22 +78,26 @@ async def test_what_was_loaded_is_derived_in_the_next_round(
     assert await keeper.round() == 1, "final"
 
 
+@pytest.mark.parametrize("error", [StatementFailed("derive_arrivals", 241, "too little memory"), KeyError("clicks")])
 async def test_a_day_that_fails_keeps_no_other_waiting_and_comes_again(
-    days: Days, books: Catalog, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, days: Days, books: Catalog, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeper = Derivations(Site(Settings(data_dir=str(tmp_path)), books, days.store))
     click = days.click(1000)
     earlier = days.click(1000 - DAY_MS)
     await load(days, books)
+    asked: list[date] = []
 
     def refuse(store: Store, run: Run, from_day: date, *days: date, **options: Any) -> Derived:
+        asked.append(from_day)
         if from_day == DAY:
-            raise StatementFailed("derive_arrivals", 241, "too little memory")
+            raise error
         return facts_derive(store, run, from_day, *days, **options)
 
     monkeypatch.setattr("stackfluence.facts.derive", refuse)
     assert await keeper.round() == 1
     assert set(days.verdicts()) == {earlier}
+    assert len(asked) == 2
     monkeypatch.setattr("stackfluence.facts.derive", facts_derive)
     assert await keeper.round() == 0
     clock.at_ms += FAILED_PAUSE_MS

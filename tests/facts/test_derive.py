@@ -14,6 +14,7 @@ from stackfluence.events.statements import Statement
 from stackfluence.events.store import Session, Store
 from stackfluence.facts import Rules, create_tables, derive, highest_run
 from stackfluence.facts.derive import DAY_MS, FOR_EVER
+from stackfluence.facts.thresholds import Thresholds
 from stackfluence.vocabulary import TrafficReason
 from tests.events.journals import rows, value
 from tests.facts.days import DAY, DAY_START_MS, LATER_MS, NEXT_DAY, Days
@@ -169,8 +170,11 @@ def test_what_a_scheduled_run_says_of_an_unfinished_day_expires_and_nothing_else
     days.derive(is_scheduled=True, at_ms=at_ms)
     days.derive(at_ms=at_ms)
     days.derive(is_scheduled=True, at_ms=LATER_MS)
-    ends = rows(days.store, "select run_id, toUnixTimestamp(expires_at) as ends from click_verdicts order by run_id")
-    assert [row["ends"] for row in ends] == [at_ms // 1000 + 7 * 86_400, FOR_EVER, FOR_EVER]
+    select = "select run_id, toUnixTimestamp(expires_at) as ends"
+    ends = [row["ends"] for row in rows(days.store, f"{select} from click_verdicts order by run_id")]
+    pointed = [row["ends"] for row in rows(days.store, f"{select} from derived_days order by run_id")]
+    assert pointed == [at_ms // 1000 + 7 * 86_400, FOR_EVER, FOR_EVER]
+    assert ends == [pointed[0] + 86_400, FOR_EVER, FOR_EVER], "what is pointed to stays longer than its pointer"
     kept = rows(days.store, "select is_kept, is_final from derived_days order by run_id")
     assert [(row["is_kept"], row["is_final"]) for row in kept] == [(False, False), (True, False), (True, True)]
 
@@ -238,3 +242,43 @@ def test_an_empty_day_is_derived_too(days: Days) -> None:
     done = days.derive(date(2026, 1, 1), date(2026, 1, 3))
     assert (done.clicks, [day.clicks for day in done.days]) == (0, [0, 0])
     assert value(days.store, "select count() as c from derived_days") == 2
+
+
+def test_a_better_row_that_carries_another_click_takes_the_event_away(days: Days) -> None:
+    click = days.click(1000)
+    other = days.click(1000 - 3 * DAY_MS)
+    event_id = "019aaba6-6480-7663-8128-2d69f5af2999"
+    days.after(click, "session", 2000, event_id=event_id)
+    assert days.derive().clicks == 1
+    assert days.verdicts()[click]["arrival_stage"] == "received"
+    days.after(other, "session", 2000, event_id=event_id, trust_tier="server")
+    days.derive()
+    assert days.verdicts()[click]["arrival_stage"] == "measured"
+
+
+def test_a_run_finds_shared_prefixes_whatever_a_higher_one_found(days: Days) -> None:
+    for place in range(60):
+        days.click(
+            place, creator_id=f"crt_{place % 3}", link_id=f"lnk_{place % 6}", expiring={"ip_prefix": "192.0.2.0/24"}
+        )
+    days.runs = 4
+    higher = days.derive()
+    days.runs = 2
+    lower = days.derive()
+    assert (higher.run_id, lower.run_id) == (5, 3)
+    assert lower.facts_hash == higher.facts_hash
+    assert {tuple(row["later_reasons"]) for row in days.verdicts(3).values()} == {("shared_prefix",)}
+
+
+def test_a_run_says_by_which_rules_it_decided(days: Days) -> None:
+    days.click(1000)
+    decided = (
+        Rules(),
+        Rules(flagged_from=25),
+        Rules(thresholds=Thresholds(burst_clicks=11)),
+        Rules(weights={TrafficReason.prefetch: 10}),
+    )
+    for rules in (*decided, Rules()):
+        days.derive(rules=rules)
+    versions = [row["code_version"] for row in rows(days.store, "select * from derivation_runs order by run_id")]
+    assert (len(set(versions)), versions[0]) == (4, versions[4])

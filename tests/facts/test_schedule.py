@@ -35,7 +35,7 @@ def look(schedule: Schedule, days: Days, at_ms: int) -> list[DueDay]:
 def derived(schedule: Schedule, days: Days, at_ms: int, due: DueDay = BRAND_DAY, clicks: int = 1) -> None:
     days.organization_id = due.organization_id
     done = days.derive(due.day, due.day + timedelta(days=1), at_ms=at_ms)
-    schedule.done(due, done.as_of, clicks, 10, at_ms)
+    schedule.done(due, done.as_of, clicks, 10, at_ms, is_final=done.days[0].is_final)
 
 
 def test_a_click_makes_its_day_due_and_nothing_else(schedule: Schedule, days: Days) -> None:
@@ -71,7 +71,7 @@ def test_what_comes_while_a_day_is_derived_makes_it_due_again(schedule: Schedule
     look(schedule, days, NOON_MS)
     days.click(2000)
     look(schedule, days, NOON_MS)
-    schedule.done(BRAND_DAY, 1, 1, 10, NOON_MS)  # it had read the first load
+    schedule.done(BRAND_DAY, 1, 1, 10, NOON_MS, is_final=False)  # it had read the first load
     assert schedule.due(NOON_MS, 9) == []
     assert schedule.due(NOON_MS + PAUSE_MS, 9) == [BRAND_DAY]
 
@@ -84,7 +84,7 @@ def test_a_day_waits_for_what_it_costs(
 ) -> None:
     days.click(1000)
     look(schedule, days, NOON_MS)
-    schedule.done(BRAND_DAY, 1, clicks, took_ms, NOON_MS)
+    schedule.done(BRAND_DAY, 1, clicks, took_ms, NOON_MS, is_final=False)
     days.click(2000)
     look(schedule, days, NOON_MS)
     assert schedule.due(NOON_MS + pause_ms - 1, 9) == []
@@ -121,7 +121,7 @@ def test_a_click_of_yesterday_makes_todays_usual_hours_due_an_hour_later(schedul
     days.click(1000)
     at_ms += PAUSE_MS
     assert look(schedule, days, at_ms) == [BRAND_DAY]
-    assert schedule.due(at_ms + NEIGHBOUR_MS, 9) == [BRAND_DAY, today]
+    assert schedule.due(at_ms + NEIGHBOUR_MS, 9) == [today, BRAND_DAY]
 
 
 def test_a_new_schedule_knows_what_was_derived(days: Days) -> None:
@@ -137,3 +137,36 @@ def test_a_new_schedule_knows_what_was_derived(days: Days) -> None:
 def test_days_long_past_are_left_alone(schedule: Schedule, days: Days) -> None:
     days.click(1000)
     assert look(schedule, days, NOON_MS + 40 * DAY_MS) == []
+
+
+def test_a_run_that_began_before_its_day_was_final_is_followed_by_another(schedule: Schedule, days: Days) -> None:
+    days.click(1000)
+    final_ms = DAY_START_MS + 2 * DAY_MS
+    look(schedule, days, final_ms - 1)
+    done = days.derive(at_ms=final_ms - 1, is_scheduled=True)
+    ended_ms = final_ms + GRACE_MS + 1
+    schedule.done(BRAND_DAY, done.as_of, 1, 10, ended_ms, is_final=done.days[0].is_final)
+    assert schedule.due(ended_ms + PAUSE_MS - 1, 9) == []
+    assert schedule.due(ended_ms + PAUSE_MS, 9) == [BRAND_DAY]
+
+
+def test_a_day_that_was_begun_is_finished_however_long_ago_it_was(days: Days) -> None:
+    days.click(1000)
+    days.derive(at_ms=NOON_MS, is_scheduled=True)
+    much_later_ms = NOON_MS + 400 * DAY_MS
+    schedule = Schedule(days.store)
+    assert look(schedule, days, much_later_ms) == [BRAND_DAY]
+    derived(schedule, days, much_later_ms)
+    assert look(schedule, days, much_later_ms + DAY_MS) == []
+    assert look(Schedule(days.store), days, much_later_ms) == []
+
+
+def test_recent_days_come_first_and_organizations_take_turns(schedule: Schedule, days: Days) -> None:
+    for back in range(3):
+        days.click(1000 - back * DAY_MS)
+    days.organization_id = "org_0000002"
+    days.click(1000 - 5 * DAY_MS)
+    found = look(schedule, days, NOON_MS)
+    before = [DAY - timedelta(days=back) for back in range(6)]
+    assert set(found[:2]) == {BRAND_DAY, DueDay("org_0000002", before[5])}
+    assert found[2:] == [DueDay("org_0000001", before[1]), DueDay("org_0000001", before[2])]

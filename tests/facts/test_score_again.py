@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stackfluence.click import bot_score
+from stackfluence.events.store import Session
 from stackfluence.facts.derive import DAY_MS
 from stackfluence.facts.score_again import read_again
 from stackfluence.facts.thresholds import RECOMPUTABLE
@@ -86,3 +87,29 @@ def test_only_reasons_of_headers_are_found_again() -> None:
     assert {TrafficReason(word) for word in found} <= RECOMPUTABLE
     assert "http_library" in found
     assert read_again("{") is None
+
+
+def test_a_scoring_that_was_killed_half_way_changes_nothing(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stackfluence.facts.score_again.PAGE", 3)
+    for place in range(10):
+        days.click(place * 1000, expiring=signals())
+    before = days.derive()
+    carried = Session.upload
+    pages: list[str] = []
+
+    def dying(self: Session, table: str, *rest: Any) -> None:
+        pages.append(table)
+        if len(pages) == 3:
+            raise KeyboardInterrupt
+        carried(self, table, *rest)
+
+    monkeypatch.setattr(Session, "upload", dying)
+    with pytest.raises(KeyboardInterrupt):
+        days.derive(scores_again=True, at_ms=SOON_MS)
+    monkeypatch.undo()
+    assert value(days.store, "select uniqExact(click_id) as c from scored_clicks") == 6
+    after = days.derive()
+    assert after.facts_hash == before.facts_hash
+    assert value(days.store, "select sum(length(list_versions)) as c from derivation_runs") == 0
+    days.derive(scores_again=True, at_ms=SOON_MS)
+    assert {row["invalid_reason"] for row in days.verdicts().values()} == {"http_library"}

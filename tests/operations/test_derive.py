@@ -37,7 +37,7 @@ def facts_of(directory: Path) -> dict[str, list[dict[str, Any]]]:
 
 def test_verdicts_are_derived_by_the_running_core_and_without_one(tmp_path: Path) -> None:
     today = datetime.now(UTC).date()
-    span = ("--from", (today - timedelta(days=1)).isoformat(), "--to", (today + timedelta(days=2)).isoformat())
+    span = ("--from", (today - timedelta(days=1)).isoformat(), "--to", (today + timedelta(days=1)).isoformat())
     with serving(tmp_path) as running:
         link = new_link(running)
         visit(running, link)
@@ -49,7 +49,7 @@ def test_verdicts_are_derived_by_the_running_core_and_without_one(tmp_path: Path
         assert refusal(tmp_path, "back-test", "--days", "2", "--without", "bad_mood").endswith("TrafficReason")
         assert "100 points on" in refusal(tmp_path, "back-test", "--days", "2", "--flagged-from", "101")
     (run,) = first["runs"]
-    assert (first["clicks"], len(run["days"]), len(run["facts_hash"])) == (2, 3, 32)
+    assert (first["clicks"], len(run["days"]), len(run["facts_hash"])) == (2, 2, 32)
     (compared,) = found["organizations"]
     assert compared["total"]["clicks"] == 2
     assert compared["missing_days"] == []
@@ -95,3 +95,10 @@ def test_verdicts_that_were_given_outlive_a_restored_backup(tmp_path: Path) -> N
 )
 def test_days_that_cannot_be_meant_are_refused(span: tuple[str, ...], why: str, tmp_path: Path) -> None:
     assert why in refusal(tmp_path, "derive", *span)
+
+
+def test_days_that_have_not_come_are_refused(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    end = (today + timedelta(days=3)).isoformat()
+    said = refusal(tmp_path, "derive", "--from", today.isoformat(), "--to", end)
+    assert f"Days up to {end} haven't come yet" in said

@@ -18,6 +18,7 @@ from stackfluence.api.routes import MISSING, router
 from stackfluence.catalog import load_horizon
 from stackfluence.catalog.tables import Base, Campaign, Creator
 from stackfluence.click.click_id import LENGTH
+from stackfluence.clock import now_ms
 from stackfluence.errors import NotFound
 from stackfluence.events import feed
 from stackfluence.events.event import read_leaf
@@ -217,9 +218,11 @@ def _named(reading: Reading, leaf: dict[str, Any], rows: list[Row]) -> dict[str,
 
 async def _verdicts_of(reading: Reading, asked_of: dict[str, Any]) -> list[Row]:
     """Return the verdicts on a click, newest first."""
-    store = reading.core.events
-    (last,) = await store.read(SQL["last_run"], organization_id=reading.organization_id)
-    return await store.read(SQL["verdicts_of_click"], **asked_of, last_run=last["last_run"], limit=MAX_HISTORY + 1)
+    store, moment = reading.core.events, now_ms()
+    (last,) = await store.read(SQL["last_run"], organization_id=reading.organization_id, now_ms=moment)
+    return await store.read(
+        SQL["verdicts_of_click"], **asked_of, last_run=last["last_run"], now_ms=moment, limit=MAX_HISTORY + 1
+    )
 
 
 async def _signals_of(reading: Reading, row: Row) -> Signals | None:

@@ -1,9 +1,9 @@
 -- name: last_run
 -- The newest derivation run whose verdicts may be read; 0 before the first. A reader asks for it first and reads no run
--- beyond it: what a pointer names is there completely.
+-- beyond it: what a pointer names is there completely, until it expires.
 select coalesce(max(run_id), 0) as last_run
 from derived_days
-where organization_id = {organization_id:String};
+where organization_id = {organization_id:String} and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64};
 
 -- name: verdicts_of_click
 -- The verdicts on one click, newest first. `newest_run` is the run that is read for its day: a verdict of another one
@@ -16,7 +16,10 @@ finished as (
         run_id,
         max(run_id) over (partition by day) as newest_run
     from derived_days
-    where organization_id = {organization_id:String} and run_id <= {last_run:UInt64}
+    where
+        organization_id = {organization_id:String}
+        and run_id <= {last_run:UInt64}
+        and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
 ),
 
 runs as (
@@ -75,7 +78,8 @@ order by run_id desc
 limit {limit:UInt32};
 
 -- name: lists_of_click
--- The lists by which a click's headers were scored again, as a run saw it: the latest up to it.
+-- The lists by which a click's headers were scored again, as a run saw it: those of the latest finished one up
+-- to it.
 select list_versions
 from scored_clicks
 where
@@ -84,5 +88,10 @@ where
     and occurred_at >= fromUnixTimestamp64Milli({first_ms:Int64}, 'UTC')
     and occurred_at <= fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')
     and run_id <= {last_run:UInt64}
+    and run_id in (
+        select run_id
+        from derivation_runs
+        where organization_id = {organization_id:String}
+    )
 order by run_id desc
 limit 1;

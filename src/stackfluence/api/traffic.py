@@ -19,6 +19,7 @@ from stackfluence.api.paging import PageQuery, decode_cursor, encode_cursor
 from stackfluence.api.reports import Moment, read_moment
 from stackfluence.api.routes import router
 from stackfluence.catalog import checks, load_horizon, tables
+from stackfluence.clock import now_ms
 from stackfluence.errors import Invalid
 from stackfluence.events.feed import LATEST_MS, Filters
 from stackfluence.events.statements import read_statements
@@ -118,11 +119,13 @@ async def count_traffic(asked: Annotated[TrafficQuery, Query()], reading: Reads)
         campaign_id=asked.campaign_id,
         is_test=asked.is_test,
     )
-    (horizon, last_run), after = await _place(reading, asked)
+    moment = now_ms()
+    (horizon, last_run), after = await _place(reading, asked, moment)
     common = {
         "organization_id": reading.organization_id,
         "horizon": horizon,
         "last_run": last_run,
+        "now_ms": moment,
         "time_zone": zone,
         "flagged_from": FLAGGED,
         "heaviest_first": HEAVIEST_FIRST,
@@ -150,9 +153,9 @@ async def count_traffic(asked: Annotated[TrafficQuery, Query()], reading: Reads)
     )
 
 
-async def _place(reading: Reading, asked: TrafficQuery) -> tuple[tuple[int, int], dict[str, Any]]:
+async def _place(reading: Reading, asked: TrafficQuery, moment: int) -> tuple[tuple[int, int], dict[str, Any]]:
     """Return up to which load and run is read, and behind which group; raises Invalid for another list's cursor."""
-    (last,) = await reading.core.events.read(CLICKS["last_run"], organization_id=reading.organization_id)
+    (last,) = await reading.core.events.read(CLICKS["last_run"], organization_id=reading.organization_id, now_ms=moment)
     horizon = await load_horizon(reading.core.catalog)
     if not asked.cursor:
         return (horizon, last["last_run"]), {"after_gross": _MOST, "after_group": ""}

@@ -1,8 +1,9 @@
 -- name: count_traffic
 -- One organization's clicks by what they are grouped by, each click once: gross is the sum of the valid ones and of
--- each reason's. A click has the verdict of its day's newest run up to {last_run}; one that was loaded after that run
--- is counted by what its edge stamped on it. (A click's id is made by the edge for one line, so its rows need be
--- compared within the time asked for only.) Largest groups first, those behind {after_gross}, {after_group} alone.
+-- each reason's. A click has the verdict of its day's newest run up to {last_run} that hasn't expired; one that was
+-- loaded after that run is counted by what its edge stamped on it. (A click's id is made by the edge for one line, so
+-- its rows need be compared within the time asked for only.) Largest groups first, those behind {after_gross},
+-- {after_group} alone.
 with
 
 pointers as (
@@ -10,7 +11,10 @@ pointers as (
         day,
         max(run_id) as newest_run
     from derived_days
-    where organization_id = {organization_id:String} and run_id <= {last_run:UInt64}
+    where
+        organization_id = {organization_id:String}
+        and run_id <= {last_run:UInt64}
+        and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
     group by day
 ),
 

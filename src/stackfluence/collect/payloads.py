@@ -88,8 +88,9 @@ class Payload(msgspec.Struct, kw_only=True):
     occurred_at: str = ""
     consent: str = ""
     is_test: bool = False
-    is_webdriver: bool = False
-    has_interaction: bool | None = None
+    # hints of a page: what is neither true nor false says nothing, and costs no session
+    is_webdriver: object = None
+    has_interaction: object = None
     metadata: dict[str, Any] = {}
 
 
@@ -235,8 +236,8 @@ def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
 
 
 def _said_reasons(payload: Payload) -> list[str]:
-    """Return what a page says against its visitor; saying nothing is no evidence."""
-    found = [TrafficReason.webdriver.value] if payload.is_webdriver else []
+    """Return what a page says against its visitor; saying nothing, or no true or false, is no evidence."""
+    found = [TrafficReason.webdriver.value] if payload.is_webdriver is True else []
     return found + ([TrafficReason.no_interaction.value] if payload.has_interaction is False else [])
 
 

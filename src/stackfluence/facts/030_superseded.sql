@@ -4,9 +4,12 @@
 -- Reads:     day_events, events
 -- Writes:    superseded (of this connection)
 -- Rule:      Of several rows of one event the one of the highest trust tier counts, then the earliest, then the one
---            with the smallest leaf hash: the same in whatever order they arrived.
--- Lookback:  1 day
--- Lookahead: 1 day
+--            with the smallest leaf hash: the same in whatever order they arrived. All rows of the event are
+--            compared, those too that carry no click ID, another one, or another day: one of these may be the one
+--            that counts, and then none counts for the day's click. Clicks get their ids from their edge, one per line:
+--            of them only the rows of the days around are compared.
+-- Lookback:  whatever was stored of these events; 1 day for clicks
+-- Lookahead: whatever was stored of these events; 1 day for clicks
 
 -- name: find_superseded
 -- Put the rows that don't count into `superseded`.
@@ -15,7 +18,23 @@ with
 
 repeated as (
     select event_id
-    from day_events
+    from (
+        select event_id
+        from day_events
+        where event_type = 'click'
+        union all
+        select event_id
+        from events
+        where
+            organization_id = {organization_id:String}
+            and event_type != 'click'
+            and load_number <= {as_of:UInt64}
+            and event_id in (
+                select event_id
+                from day_events
+                where event_type != 'click'
+            )
+    ) as stored
     group by event_id
     having count() > 1
 ),
@@ -34,10 +53,14 @@ places as (
     from events
     where
         organization_id = {organization_id:String}
-        and event_type in ('click', 'session', 'pageview', 'conversion')
         and load_number <= {as_of:UInt64}
-        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 86400000, 'UTC')
-        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 172800000, 'UTC')
+        and (
+            event_type != 'click'
+            or (
+                occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 86400000, 'UTC')
+                and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 172800000, 'UTC')
+            )
+        )
         and event_id in (select event_id from repeated)
 )
 

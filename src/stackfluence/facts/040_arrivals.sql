@@ -1,13 +1,14 @@
 -- Arrivals: how far each click got.
 --
 -- Grain:     one row per click of one day (UTC) of one organization.
--- Reads:     day_events, superseded, scored_clicks
+-- Reads:     day_events, superseded, scored_clicks, derivation_runs
 -- Writes:    arrivals (of this connection)
 -- Rule:      A session or pageview belongs to a click when it carries that click's ID and is stated to have happened
 --            at most 24 hours after it. (The ID exists from the click on: what is stated to be earlier has a wrong
 --            clock, and counts from a day before.) A click is comparable when it could have been seen on the site and
 --            24 hours have passed: no test, no objection to being measured, and not taken for a robot by its edge. It
---            is unseen when it is comparable and neither session nor conversion came of it.
+--            is unseen when it is comparable and neither session nor conversion came of it. It was seen when one did,
+--            comparable or not. What lists of a later day said counts once the run that asked them was finished.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 
@@ -16,7 +17,7 @@
 insert into arrivals (
     click_id, node, seq, occurred_at, link_id, creator_id, campaign_id, is_test, visitor_hash, stamped_score,
     is_scored_again, bot_reasons, in_app_browser, country, sessions, pageviews, engaged_ms, is_webdriver, is_idle,
-    conversions, purchase_after_ms, goal_after_ms, is_comparable, is_unseen
+    conversions, purchase_after_ms, goal_after_ms, is_comparable, was_seen, is_unseen
 )
 with
 
@@ -113,6 +114,14 @@ scored as (
         and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64}, 'UTC')
         and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
         and run_id <= {run_id:UInt64}
+        and (
+            run_id = {run_id:UInt64}
+            or run_id in (
+                select run_id
+                from derivation_runs
+                where organization_id = {organization_id:String}
+            )
+        )
     group by click_id
 )
 
@@ -154,7 +163,8 @@ select
     and clicks.bot_score < {comparable_below:UInt8}
     and clicks.is_measurable
     and toUnixTimestamp64Milli(clicks.occurred_at) + 86400000 <= {derived_ms:Int64} as is_comparable,
-    is_comparable and followed.sessions = 0 and followed.conversions = 0 as is_unseen
+    followed.sessions > 0 or followed.conversions > 0 as was_seen,
+    is_comparable and not was_seen as is_unseen
 from clicks
 left join followed on clicks.click_id = followed.click_id
 left join scored on clicks.click_id = scored.click_id;

@@ -71,6 +71,7 @@ known as (
         organization_id = {organization_id:String}
         and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64}, 'UTC')
         and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+        and run_id <= {run_id:UInt64}
 )
 
 select

@@ -7,7 +7,7 @@
 --            conversions of the last 7 days, renewals left out: how many came later than 24 hours after their click.
 --            Peers are all other creators of the same campaign: campaigns lead to different sites, with and without a
 --            snippet.
--- Lookback:  6 days, for conversions and for the links that they came from.
+-- Lookback:  6 days, for conversions and for the links that they came from; further rows of these conversions wherever.
 -- Lookahead: none
 
 -- name: derive_creator_pace
@@ -47,10 +47,30 @@ links as (
         and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
 ),
 
--- a conversion's time is that of the row that counts, and its click's is written in the click ID (RFC 9562, 5.7)
+candidates as (
+    select event_id
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'conversion'
+        and load_number <= {as_of:UInt64}
+        and click_id_status = 'valid'
+        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 518400000, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+    group by event_id
+),
+
+-- which row counts is decided among all rows of an event (030), and only then whether it is asked for here. A
+-- conversion's time is that of the row that counts, and its click's is written in the click ID (RFC 9562, 5.7)
 conversion_rows as (
     select
         link_id,
+        event_type = 'conversion'
+        and click_id_status = 'valid'
+        and not is_renewal
+        and not is_test
+        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 518400000, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC') as is_meant,
         toUnixTimestamp64Milli(occurred_at) - toInt64(bitShiftRight(toUInt128(click_id), 80)) as after_ms,
         row_number() over (
             partition by event_id
@@ -62,13 +82,9 @@ conversion_rows as (
     from events
     where
         organization_id = {organization_id:String}
-        and event_type = 'conversion'
+        and event_type != 'click'
         and load_number <= {as_of:UInt64}
-        and click_id_status = 'valid'
-        and not is_renewal
-        and not is_test
-        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 518400000, 'UTC')
-        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+        and event_id in (select event_id from candidates)
 ),
 
 bought as (
@@ -82,7 +98,7 @@ bought as (
         countIf(conversion_rows.after_ms > 86400000) as late_conversions
     from conversion_rows
     inner join links on conversion_rows.link_id = links.link_id
-    where conversion_rows.place = 1
+    where conversion_rows.place = 1 and conversion_rows.is_meant
     group by campaign_id, creator_id
 ),
 

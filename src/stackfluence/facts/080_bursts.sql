@@ -4,7 +4,8 @@
 -- Reads:     arrivals
 -- Writes:    bursts (of this connection)
 -- Rule:      Within 5 minutes a visitor hash made at least {burst_clicks} clicks on one link, and none of them was
---            seen on the site. A hash may stand for many people behind one address of a carrier: of that many people
+--            seen on the site, for 24 hours each; clicks that couldn't be seen, of robots and of who objected, speak
+--            for nobody. A hash may stand for many people behind one address of a carrier: of that many people
 --            some arrive, where arriving is measured, so 090 asks for that. Bursts end at midnight, as visitor hashes
 --            do.
 -- Lookback:  none
@@ -26,7 +27,7 @@ ends as (
             order by toUnixTimestamp64Milli(occurred_at) asc
             range between 300000 preceding and current row
         ) as clicks,
-        sum(toUInt64(not is_unseen)) over (
+        sum(toUInt64(was_seen or at_ms + 86400000 > {derived_ms:Int64})) over (
             partition by link_id, visitor_hash
             order by toUnixTimestamp64Milli(occurred_at) asc
             range between 300000 preceding and current row

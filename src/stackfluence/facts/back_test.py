@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row, Session, Store
@@ -74,21 +75,23 @@ def back_test(
     """Compare the verdicts that are read for days [from_day, to_day), UTC, with those that `rules` would give.
 
     With `scores_again`, headers that are still kept are asked again: `as_of` is the last finished load, `now_ms` says
-    which headers have expired. Blocks for as long as the queries take; raises StoreError.
+    which headers and which verdicts have expired. Blocks for as long as the queries take; raises StoreError.
     """
     session = store.open_session(SETTINGS)
-    asked = {"organization_id": organization_id, "from_day": from_day.isoformat(), "to_day": to_day.isoformat()}
+    asked: dict[str, Any] = {"organization_id": organization_id, "now_ms": now_ms}
+    chosen = {"from_day": from_day.isoformat(), "to_day": to_day.isoformat()}
     try:
         session.run(SQL["create_scored_now"])
         span = {"from_ms": day_ms(from_day), "to_ms": day_ms(to_day)}
-        found = [row["day"] for row in session.rows(SQL["read_days"], **asked)]
-        clicked = session.rows(SQL["missing_days"], organization_id=organization_id, as_of=as_of, **span)
+        found = [row["day"] for row in session.rows(SQL["read_days"], **asked, **chosen)]
+        clicked = session.rows(SQL["missing_days"], **asked, as_of=as_of, **span)
         result = BackTest(from_day, to_day, found, [row["day"] for row in clicked])
         if scores_again:
             result.scored_again = sum(_score(session, organization_id, as_of, now_ms, day) for day in found)
         rows = session.rows(
             SQL["compare_verdicts"],
             **asked,
+            **chosen,
             **span,
             recomputable=sorted(RECOMPUTABLE),
             **rules.points(),

@@ -13,7 +13,11 @@ order by click_id;
 -- The days of a time span that have verdicts.
 select day
 from derived_days
-where organization_id = {organization_id:String} and day >= {from_day:Date} and day < {to_day:Date}
+where
+    organization_id = {organization_id:String}
+    and day >= {from_day:Date}
+    and day < {to_day:Date}
+    and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
 group by day
 order by day;
 
@@ -30,7 +34,7 @@ where
     and toDate(occurred_at) not in (
         select day
         from derived_days
-        where organization_id = {organization_id:String}
+        where organization_id = {organization_id:String} and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
     )
 order by day;
 
@@ -44,7 +48,11 @@ pointers as (
         day,
         max(run_id) as run_id
     from derived_days
-    where organization_id = {organization_id:String} and day >= {from_day:Date} and day < {to_day:Date}
+    where
+        organization_id = {organization_id:String}
+        and day >= {from_day:Date}
+        and day < {to_day:Date}
+        and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
     group by day
 ),
 

@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from stackfluence import __version__
 from stackfluence.events.statements import Statement, read_statements
@@ -30,7 +31,8 @@ STEPS: tuple[Statement, ...] = tuple(
 )
 DAY_MS = 86_400_000
 FINAL_AFTER_MS = 2 * DAY_MS  # a day is over, and 24 hours have passed since its last click
-PROVISIONAL_SECONDS = 7 * 86_400  # how long a scheduled run's rows of an unfinished day stay
+PROVISIONAL_SECONDS = 7 * 86_400  # how long a scheduled run's rows of an unfinished day are read
+STAY_SECONDS = 86_400  # how much longer they stay, for clocks that differ and readers that are slow
 FOR_EVER = 2**32 - 1
 SETTINGS = {
     "join_use_nulls": "0",
@@ -56,7 +58,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class DerivedDay:
-    """What a day came to; `is_written` is False when a scheduled run found it as it was, `is_kept` when it expires."""
+    """What a day came to; `is_written` is False when a scheduled run found it unchanged, `is_kept` when it stays.
+
+    `expires_s` is when its verdicts are read no more, in seconds since 1970.
+    """
 
     day: date
     clicks: int
@@ -65,6 +70,7 @@ class DerivedDay:
     is_final: bool
     is_kept: bool
     is_written: bool
+    expires_s: int = FOR_EVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +99,10 @@ def highest_run(store: Store) -> int:
         return int(session.row(SQL["highest_run"])["run_id"])
 
 
-@cache
-def code_version() -> str:
-    """Return the program's version and a digest of the statements: another one may give other rows."""
-    digest = hashlib.sha256("\n".join(statement.sql for statement in STEPS).encode()).hexdigest()
+def code_version(rules: Rules) -> str:
+    """Return the program's version and a digest of statements and rules: another one may decide otherwise."""
+    decides = [[statement.sql for statement in STEPS], rules.parameters()]
+    digest = hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest()
     return f"{__version__}+{digest[:12]}"
 
 
@@ -175,9 +181,11 @@ def days_between(first: date, end: date) -> Iterator[date]:
 def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_scheduled: bool) -> DerivedDay:
     is_final = day_ms(day) + FINAL_AFTER_MS <= run.derived_ms
     is_kept = is_final or not is_scheduled
+    expires_s = FOR_EVER if is_kept else run.derived_ms // 1000 + PROVISIONAL_SECONDS
     is_written = True
     if is_scheduled:
-        pointers = session.rows(SQL["last_pointer"], organization_id=run.organization_id, day=day)
+        asked = {"organization_id": run.organization_id, "day": day, "now_ms": run.derived_ms}
+        pointers = session.rows(SQL["last_pointer"], **asked)
         is_written = not pointers or (pointers[0]["facts_hash"], pointers[0]["is_final"]) != (
             counted["facts_hash"],
             is_final,
@@ -187,9 +195,11 @@ def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_
             SQL["publish_verdicts"],
             run_id=run.run_id,
             organization_id=run.organization_id,
-            expires_s=FOR_EVER if is_kept else run.derived_ms // 1000 + PROVISIONAL_SECONDS,
+            expires_s=expires_s if is_kept else expires_s + STAY_SECONDS,
         )
-    return DerivedDay(day, counted["clicks"], counted["valid"], counted["facts_hash"], is_final, is_kept, is_written)
+    return DerivedDay(
+        day, counted["clicks"], counted["valid"], counted["facts_hash"], is_final, is_kept, is_written, expires_s
+    )
 
 
 def _finish(session: Session, run: Run, days: Sequence[date], result: Derived, rules: Rules) -> None:
@@ -207,7 +217,7 @@ def _finish(session: Session, run: Run, days: Sequence[date], result: Derived, r
         **span,
         derived_ms=run.derived_ms,
         as_of=run.as_of,
-        code_version=code_version(),
+        code_version=code_version(rules),
         list_names=sorted(lists),
         list_values=[", ".join(sorted(lists[name])) for name in sorted(lists)],
         flagged_from=rules.flagged_from,
@@ -224,6 +234,7 @@ def _finish(session: Session, run: Run, days: Sequence[date], result: Derived, r
             kept=[day.is_kept for day in written],
             day_clicks=[day.clicks for day in written],
             hashes=[day.facts_hash for day in written],
+            ends=[day.expires_s for day in written],
         )
 
 

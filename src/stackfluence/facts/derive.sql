@@ -57,18 +57,21 @@ select
 from day_verdicts;
 
 -- name: last_pointer
--- What is read for a day now.
+-- What is read for a day at a moment.
 select
     run_id,
     is_final,
     facts_hash
 from derived_days
-where organization_id = {organization_id:String} and day = {day:Date}
+where
+    organization_id = {organization_id:String}
+    and day = {day:Date}
+    and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
 order by run_id desc
 limit 1;
 
 -- name: list_versions
--- The lists by which clicks of the run's time span were scored again.
+-- The lists by which clicks of the run's time span were scored again, by this run or one that was finished.
 select distinct list_versions
 from (
     select argMax(list_versions, run_id) as list_versions
@@ -78,6 +81,14 @@ from (
         and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
         and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
         and run_id <= {run_id:UInt64}
+        and (
+            run_id = {run_id:UInt64}
+            or run_id in (
+                select run_id
+                from derivation_runs
+                where organization_id = {organization_id:String}
+            )
+        )
     group by click_id
 ) as scored;
 
@@ -102,7 +113,7 @@ select
 
 -- name: point_days
 -- Let readers see a run's days, all at once.
-insert into derived_days (organization_id, day, run_id, is_final, is_kept, clicks, facts_hash)
+insert into derived_days (organization_id, day, run_id, is_final, is_kept, clicks, facts_hash, expires_at)
 select
     {organization_id:String} as organization_id,
     written.1 as day,
@@ -110,13 +121,15 @@ select
     written.2 as is_final,
     written.3 as is_kept,
     written.4 as clicks,
-    written.5 as facts_hash
+    written.5 as facts_hash,
+    toDateTime(written.6, 'UTC') as expires_at
 from (
     select arrayJoin(arrayZip(
         {days:Array(Date)},
         {finals:Array(Bool)},
         {kept:Array(Bool)},
         {day_clicks:Array(UInt64)},
-        {hashes:Array(String)}
+        {hashes:Array(String)},
+        {ends:Array(UInt32)}
     )) as written
 ) as days;

@@ -17,7 +17,7 @@ from stackfluence.events.store import Row, Store
 from stackfluence.facts.derive import DAY_MS, FINAL_AFTER_MS, day_ms
 
 SQL = read_statements(Path(__file__).with_name("schedule.sql"))
-KEPT_DAYS = 35  # how far a browser's clock may be behind; what is older is derived when somebody asks for it
+KEPT_DAYS = 35  # how far a browser's clock may be behind; what is older is derived when it was begun, or asked for
 GRACE_MS = 3_600_000  # for what is loaded late, once a day is final
 NEIGHBOUR_MS = 3_600_000  # what is usual changes slowly
 PAUSE_MS = 60_000
@@ -63,24 +63,26 @@ class Schedule:
                 self._touch(row, now_ms)
         self._seen_load = as_of
         oldest = _date(now_ms).toordinal() - KEPT_DAYS
-        self._days = {due: known for due, known in self._days.items() if due.day.toordinal() >= oldest}
+        self._days = {due: known for due, known in self._days.items() if known.due_ms or due.day.toordinal() >= oldest}
 
     def due(self, now_ms: int, limit: int) -> list[DueDay]:
-        """Return the days that have to be derived now, those that wait longest first."""
-        waiting = [
-            (known.due_ms, due)
-            for due, known in self._days.items()
-            if known.due_ms and max(known.due_ms, known.not_before_ms) <= now_ms
-        ]
-        return [due for _, due in sorted(waiting)[:limit]]
+        """Return the days that have to be derived now, an organization's latest first, organizations by turns.
 
-    def done(self, due: DueDay, as_of: int, clicks: int, took_ms: int, now_ms: int) -> None:
-        """A day was derived with what was loaded up to `as_of`."""
+        Of two whose turn it is, the one whose day waits longer comes first.
+        """
+        waiting: dict[str, list[tuple[DueDay, int]]] = {}
+        for due, known in sorted(self._days.items(), reverse=True):
+            if known.due_ms and max(known.due_ms, known.not_before_ms) <= now_ms:
+                waiting.setdefault(due.organization_id, []).append((due, known.due_ms))
+        turns = [(turn, due_ms, due) for days in waiting.values() for turn, (due, due_ms) in enumerate(days)]
+        return [due for _, _, due in sorted(turns)[:limit]]
+
+    def done(self, due: DueDay, as_of: int, clicks: int, took_ms: int, now_ms: int, *, is_final: bool) -> None:
+        """A day was derived with what was loaded up to `as_of`; `is_final` is what the run said of it."""
         known = self._days.setdefault(due, _Known())
         known.is_derived, known.derived_as_of = True, as_of
         final_ms = day_ms(due.day) + FINAL_AFTER_MS
-        is_final = final_ms <= now_ms
-        known.due_ms = 0 if is_final else final_ms + GRACE_MS
+        known.due_ms = 0 if is_final else max(now_ms, final_ms + GRACE_MS)
         if known.touched_by > as_of:  # while it was at work
             known.due_ms = now_ms
         known.not_before_ms = now_ms + max(
@@ -95,6 +97,7 @@ class Schedule:
         first_day = now_ms // DAY_MS - KEPT_DAYS
         with self._store.session() as session:
             rows = session.rows(SQL["last_runs"], from_ms=first_day * DAY_MS, first_day=first_day)
+            unfinished = session.rows(SQL["unfinished_days"])
         for row in rows:
             final_ms = day_ms(row["day"]) + FINAL_AFTER_MS
             derived_ms = int(row["derived_at"].timestamp() * 1000)
@@ -103,6 +106,9 @@ class Schedule:
                 due_ms=0 if derived_ms >= final_ms else final_ms + GRACE_MS,
                 is_derived=True,
             )
+        for row in unfinished:
+            known = self._days.setdefault(DueDay(row["organization_id"], row["day"]), _Known(is_derived=True))
+            known.due_ms = day_ms(row["day"]) + FINAL_AFTER_MS + GRACE_MS
 
     def _touched(self, as_of: int, now_ms: int) -> list[Row]:
         with self._store.session() as session:

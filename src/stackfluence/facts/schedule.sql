@@ -70,3 +70,13 @@ from (
 ) as runs
 where day_number >= {first_day:UInt32}
 group by organization_id, day;
+
+-- name: unfinished_days
+-- Days whose newest pointer isn't final, however long ago they were: what it points to expires.
+select
+    toString(organization_id) as organization_id,
+    day
+from derived_days
+group by organization_id, day
+having not argMax(is_final, run_id)
+order by organization_id, day;

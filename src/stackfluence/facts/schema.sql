@@ -4,7 +4,8 @@
 -- name: create_click_verdicts
 -- One row per click of a derivation run: how far it got, every reason against it, and the one that decides. Rows of
 -- earlier runs stay; `derived_days` says which run is read. `expires_at` is that of a scheduled run over a day that may
--- still change, and is replaced when it can't any more; every other row stays for ever.
+-- still change, and is replaced when it can't any more; every other row stays for ever. Rows go a day after their
+-- pointer, so that no clock and no long question finds a pointer to what is gone.
 create table if not exists click_verdicts (
     run_id UInt64,
     organization_id LowCardinality(String),
@@ -59,7 +60,8 @@ settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
 
 -- name: create_derived_days
 -- Which run is read for a day (UTC, of the click) of an organization: the highest. Written last. `is_final` says that
--- 24 hours had passed since the day's last click could have been made; `is_kept` that its verdicts don't expire.
+-- 24 hours had passed since the day's last click could have been made; `is_kept` that its verdicts don't expire. From
+-- `expires_at` on a pointer is read no more: then the run before it is read, or the day's clicks are underived again.
 create table if not exists derived_days (
     organization_id LowCardinality(String),
     day Date,
@@ -67,14 +69,15 @@ create table if not exists derived_days (
     is_final Bool,
     is_kept Bool,
     clicks UInt64,
-    facts_hash String
+    facts_hash String,
+    expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
 ) engine = MergeTree
 order by (organization_id, day, run_id)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
 -- name: create_scored_clicks
 -- What a click's stored headers say by rules and lists of a later day than the click's. It is part of the input: the row
--- of the highest run is used by every derivation from then on, also when the headers have expired.
+-- of the highest finished run is used by every derivation from then on, also when the headers have expired.
 create table if not exists scored_clicks (
     run_id UInt64,
     organization_id LowCardinality(String),

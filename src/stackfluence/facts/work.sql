@@ -62,6 +62,7 @@ create or replace temporary table arrivals (
     purchase_after_ms Int64,
     goal_after_ms Int64,
     is_comparable Bool,
+    was_seen Bool,
     is_unseen Bool
 ) engine = MergeTree
 order by click_id;

@@ -28,10 +28,12 @@ select
     ) as click_verdicts,
     (
         select count() as counted from derivation_runs
-        where run_id in (
-            select run_id from derived_days
-            where is_kept
-        )
+        where
+            run_id in (
+                select run_id from derived_days
+                where is_kept
+            )
+            or run_id in (select run_id from scored_clicks)
     ) as derivation_runs,
     (
         select count() as counted from derived_days
@@ -93,14 +95,17 @@ where
     );
 
 -- name: all_derivation_runs
--- The runs of these verdicts.
+-- The runs of these verdicts, and those that asked later lists: what they found counts because they were finished.
 select * -- noqa: AM04
 from derivation_runs
 where
     {horizon:UInt64} >= 0
-    and run_id in (
-        select run_id from derived_days
-        where is_kept
+    and (
+        run_id in (
+            select run_id from derived_days
+            where is_kept
+        )
+        or run_id in (select run_id from scored_clicks)
     );
 
 -- name: all_derived_days

@@ -10,7 +10,6 @@ from datetime import timedelta
 from stackfluence import facts
 from stackfluence.catalog import load_horizon
 from stackfluence.clock import now_ms
-from stackfluence.errors import StoreError
 from stackfluence.facts.schedule import DueDay, Schedule
 from stackfluence.operations.derive import derive_days, finished
 from stackfluence.operations.site import Site
@@ -68,12 +67,13 @@ class Derivations:
                 done = await derive_days(
                     self._site, due.organization_id, due.day, next_day, self._minimum, is_scheduled=True
                 )
-        except StoreError as error:
+        except Exception as error:  # whatever one day fails by, those behind it are derived; cancelling goes through
             schedule.failed(due, now_ms())
             log.error("day_not_derived", extra={**_named(due), "error": repr(error)})
             return False
         took_ms = int((time.monotonic() - began) * 1000)
-        schedule.done(due, done.as_of, done.clicks, took_ms, now_ms())
+        is_final = done.days[0].is_final
+        schedule.done(due, done.as_of, done.clicks, took_ms, now_ms(), is_final=is_final)
         if done.days[0].is_written:
             counts = {"run_id": done.run_id, "clicks": done.clicks, "valid": done.valid, "took_ms": took_ms}
             log.info("day_derived", extra={**_named(due), **counts})

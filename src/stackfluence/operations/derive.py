@@ -30,6 +30,11 @@ async def derive(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]
     meant and an organization that isn't there, StoreError.
     """
     from_day, to_day = _days(arguments)
+    tomorrow = datetime.fromtimestamp(now_ms() / 1000, UTC).date() + timedelta(days=1)
+    if to_day > tomorrow:
+        raise OperationRefused(
+            f"Days up to {to_day} haven't come yet: --to is {tomorrow} (UTC) at the latest, exclusive."
+        )
     organizations = await _organizations(site, arguments.get("organization_id"))
     minimum = await finished(lambda: facts.highest_run(site.store)) + 1
     runs: list[dict[str, Any]] = []
