@@ -28,7 +28,7 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 
 $(LISTS)/built/manifest.json: $(VENV)/.run $(LISTS)/package-lock.json $(LISTS)/build.py
 	@command -v npm >/dev/null || { echo "npm is needed, to install the lists of robots and networks: Node 20 or newer"; exit 1; }
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || { echo "Node 20 or newer is needed; this is $$(node --version)"; exit 1; }
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' || { echo "Node 20 or newer is needed; this is $$(node --version)"; exit 1; }
 	npm --prefix $(LISTS) ci --ignore-scripts --omit=dev --no-audit --no-fund --loglevel=error
 	$(BIN)/python -m stackfluence.lists.build
 	@touch $@
