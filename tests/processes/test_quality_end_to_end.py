@@ -151,7 +151,7 @@ def signed_id(location: str) -> str:
 def derive(running: Serving, **environment: str) -> None:
     """Derive the days around today, as a person would who doesn't wait for the core to do it."""
     today = datetime.now(UTC).date()
-    days = ("--from", f"{today - timedelta(days=1)}", "--to", f"{today + timedelta(days=2)}")
+    days = ("--from", f"{today - timedelta(days=1)}", "--to", f"{today + timedelta(days=1)}")
     done = run(running.directory, "derive", *days, "--json", **environment)
     assert done.returncode == 0, done.stderr
 
