@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 from fastapi import Query
 from pydantic import Field
 
-from stackfluence.api.access import Reads
+from stackfluence.api.access import Reading, Reads
 from stackfluence.api.event_queries import Subject
 from stackfluence.api.fields import Text, Time, Told, read_time
 from stackfluence.api.routes import router
@@ -29,7 +29,7 @@ Moment = Annotated[
 ]
 
 
-class SummaryQuery(Subject):
+class SpanQuery(Subject):
     """Of when and of whom."""
 
     from_: Moment = Field(default="", alias="from")
@@ -40,6 +40,15 @@ class SummaryQuery(Subject):
         description="IANA name of the zone that days are cut in; by default the organization's.",
         examples=["Europe/Berlin"],
     )
+
+
+class Span(NamedTuple):
+    """Of when, as it was asked: the zone that days are cut in, and milliseconds since 1970, None for no bound."""
+
+    time_zone: str
+    from_ms: int | None
+    to_ms: int | None
+    filters: Filters
 
 
 class Counts(Told):
@@ -80,27 +89,15 @@ routes = router("reports")
 
 
 @routes.get("/reports/summary", summary="Count what was received")
-async def summarize(asked: Annotated[SummaryQuery, Query()], reading: Reads) -> Summary:
+async def summarize(asked: Annotated[SpanQuery, Query()], reading: Reads) -> Summary:
     """Count events and amounts of a time span, by day; test events too, unless `is_test` says otherwise."""
-    organization = await reading.session.get_one(Organization, reading.organization_id)
-    store = reading.core.events
-    zone = checks.time_zone("time_zone", asked.time_zone) if asked.time_zone else organization.accounting_time_zone
-    from_ms = read_moment("from", asked.from_, zone)
-    to_ms = read_moment("to", asked.to, zone)
-    filters = Filters(
-        from_ms=0 if from_ms is None else from_ms,
-        to_ms=LATEST_MS if to_ms is None else to_ms,
-        link_id=asked.link_id,
-        creator_id=asked.creator_id,
-        campaign_id=asked.campaign_id,
-        is_test=asked.is_test,
-    )
+    span = await read_span(reading, asked)
     horizon = await load_horizon(reading.core.catalog)
-    found = await summary(store, reading.organization_id, horizon, zone, filters)
+    found = await summary(reading.core.events, reading.organization_id, horizon, span.time_zone, span.filters)
     return Summary(
-        from_=from_ms,
-        to=to_ms,
-        time_zone=zone,
+        from_=span.from_ms,
+        to=span.to_ms,
+        time_zone=span.time_zone,
         received=found.received,
         stored=found.stored,
         duplicates=found.duplicates,
@@ -111,7 +108,24 @@ async def summarize(asked: Annotated[SummaryQuery, Query()], reading: Reads) -> 
     )
 
 
-def read_moment(field: str, text: str, zone: str) -> int | None:
+async def read_span(reading: Reading, asked: SpanQuery) -> Span:
+    """Return of when and of whom a report is asked; raises Invalid."""
+    organization = await reading.session.get_one(Organization, reading.organization_id)
+    zone = checks.time_zone("time_zone", asked.time_zone) if asked.time_zone else organization.accounting_time_zone
+    from_ms = _read_moment("from", asked.from_, zone)
+    to_ms = _read_moment("to", asked.to, zone)
+    filters = Filters(
+        from_ms=0 if from_ms is None else from_ms,
+        to_ms=LATEST_MS if to_ms is None else to_ms,
+        link_id=asked.link_id,
+        creator_id=asked.creator_id,
+        campaign_id=asked.campaign_id,
+        is_test=asked.is_test,
+    )
+    return Span(zone, from_ms, to_ms, filters)
+
+
+def _read_moment(field: str, text: str, zone: str) -> int | None:
     """Return milliseconds since 1970 of a time or of the first moment of a date; None for nothing."""
     if not text:
         return None

@@ -13,15 +13,13 @@ from sqlalchemy import select
 
 from stackfluence.api.access import Reading, Reads
 from stackfluence.api.clicks import SQL as CLICKS
-from stackfluence.api.event_queries import Subject
-from stackfluence.api.fields import Text, Time, Told
+from stackfluence.api.fields import Time, Told
 from stackfluence.api.paging import PageQuery, decode_cursor, encode_cursor
-from stackfluence.api.reports import Moment, read_moment
+from stackfluence.api.reports import SpanQuery, read_span
 from stackfluence.api.routes import router
-from stackfluence.catalog import checks, load_horizon, tables
+from stackfluence.catalog import load_horizon, tables
 from stackfluence.clock import now_ms
 from stackfluence.errors import Invalid
-from stackfluence.events.feed import LATEST_MS, Filters
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row
 from stackfluence.reasons import FLAGGED, REASONS
@@ -37,17 +35,9 @@ HEAVIEST_FIRST = sorted(REASONS, key=lambda word: (-REASONS[word].weight, REASON
 SOPHISTICATED = sorted(word for word, row in REASONS.items() if row.traffic_class == TrafficClass.sivt)
 
 
-class TrafficQuery(PageQuery, Subject):
+class TrafficQuery(PageQuery, SpanQuery):
     """Of when and of whom, and how it is grouped."""
 
-    from_: Moment = Field(default="", alias="from")
-    to: Moment = Field(default="", description="Exclusive.")
-    time_zone: Text = Field(
-        default="",
-        max_length=100,
-        description="IANA name of the zone that days are cut in; by default the organization's.",
-        examples=["Europe/Berlin"],
-    )
     group_by: GroupBy = "total"
 
 
@@ -107,18 +97,7 @@ async def count_traffic(asked: Annotated[TrafficQuery, Query()], reading: Reads)
 
     Later parts of a list are of the same moment as its first.
     """
-    organization = await reading.session.get_one(tables.Organization, reading.organization_id)
-    zone = checks.time_zone("time_zone", asked.time_zone) if asked.time_zone else organization.accounting_time_zone
-    from_ms = read_moment("from", asked.from_, zone)
-    to_ms = read_moment("to", asked.to, zone)
-    filters = Filters(
-        from_ms=0 if from_ms is None else from_ms,
-        to_ms=LATEST_MS if to_ms is None else to_ms,
-        link_id=asked.link_id,
-        creator_id=asked.creator_id,
-        campaign_id=asked.campaign_id,
-        is_test=asked.is_test,
-    )
+    span = await read_span(reading, asked)
     moment = now_ms()
     (horizon, last_run), after = await _place(reading, asked, moment)
     common = {
@@ -126,11 +105,11 @@ async def count_traffic(asked: Annotated[TrafficQuery, Query()], reading: Reads)
         "horizon": horizon,
         "last_run": last_run,
         "now_ms": moment,
-        "time_zone": zone,
+        "time_zone": span.time_zone,
         "flagged_from": FLAGGED,
         "heaviest_first": HEAVIEST_FIRST,
         "sophisticated": SOPHISTICATED,
-        **filters.subject(),
+        **span.filters.subject(),
     }
     store = reading.core.events
     first = {"after_gross": _MOST, "after_group": "", "limit": 1}
@@ -142,9 +121,9 @@ async def count_traffic(asked: Annotated[TrafficQuery, Query()], reading: Reads)
     names = await names_of(reading, asked.group_by, [row["group_key"] for row in shown])
     end = shown[-1] if shown and not is_last else None
     return Traffic(
-        from_=from_ms,
-        to=to_ms,
-        time_zone=zone,
+        from_=span.from_ms,
+        to=span.to_ms,
+        time_zone=span.time_zone,
         group_by=asked.group_by,
         run_id=last_run,
         total=TrafficCounts(**_counts(totals[0] if totals else None)),
