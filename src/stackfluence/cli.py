@@ -91,7 +91,7 @@ def init(
 @cli.command()
 def serve(
     port: Annotated[
-        int, typer.Option(help="The port for links, events, API and dashboard; 0 takes a free one.")
+        int, typer.Option(help="The port for links, events and API; 0 takes a free one.")
     ] = 8000,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:

@@ -290,7 +290,7 @@ def score(
     file: Annotated[typer.FileBinaryRead, typer.Argument(help="JSON lines; - is standard input.")],
     explain: Annotated[bool, typer.Option("--explain", help="With a sentence for each reason.")] = False,
 ) -> None:
-    """Score JSON lines, `{"headers": [[name, value], …]}` or `{"user_agent": "…"}`, each with one line, in order.
+    """Score JSON lines with `headers` (a list of pairs, name and value) or `user_agent`, each with one line, in order.
 
     Exit code 3 when a line could not be read; an object with `error` stands in its place.
     """

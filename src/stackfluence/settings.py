@@ -32,7 +32,7 @@ class Settings:
     event_store_url: str = _setting(
         "", "ClickHouse, https://user:password@host:8443/db; empty: chDB in the data directory"
     )
-    redis_url: str = _setting("", "optional shared state; nothing waits for it")
+    redis_url: str = _setting("", "optional shared state; no click waits for it")
     click_id_secret: str = _setting("", "kid:secret[,kid:secret]; the first signs, the others verify; empty: generated")
     master_key: str = _setting("", "core only; derives credential, cookie and customer-hash keys; empty: generated")
     click_id_ttl_days: str = _setting("30", "how long a click ID is accepted")
@@ -46,7 +46,7 @@ class Settings:
     maxmind_license_key: str = _setting("", "for `stackfluence geoip update`; belongs to the account id")
     edge_workers: str = _setting("1", "edge processes behind the one port")
     journal_fsync: str = _setting("always", "always: on disk before the answer; never: only for benches")
-    smtp_url: str = _setting("", "smtp://user:password@host:587 for notices by mail")
+    smtp_url: str = _setting("", "smtp://user:password@host:587 for notices by mail; not used yet")
     api_rate: str = _setting("600", "requests a minute that one key may make of the API")
 
     @property

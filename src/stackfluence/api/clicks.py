@@ -77,7 +77,7 @@ class Earlier(Told):
 
 
 class Signals(Told):
-    """The request, as long as it is kept: without cookies, credentials and addresses."""
+    """The request, as long as it is kept: all header names, and the values of those that rules read."""
 
     user_agent: str
     method: str

@@ -16,7 +16,7 @@ from stackfluence.vocabulary import TrafficReason
 _R = TrafficReason
 
 # What a click's stored headers can be asked again. The rest of a stamp stays as it is: networks and pace at the moment
-# of the click, its parameters and its referrer aren't kept, and neither is whether a proxy had sorted the headers.
+# of the click and its parameters aren't kept; its referrer and the order of its headers aren't asked again.
 RECOMPUTABLE = frozenset(
     (
         _R.declared_bot, _R.ai_agent, _R.link_preview, _R.mail_scanner, _R.uptime_monitor, _R.http_library,
