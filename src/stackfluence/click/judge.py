@@ -11,7 +11,7 @@ from stackfluence.click.rules import network
 from stackfluence.click.velocity import Velocity
 from stackfluence.vocabulary import TrafficReason
 
-REMEMBERED = 500  # verdicts of one header set: combinations of network and other reasons, 0.6 KB each
+REMEMBERED = 20_000  # verdicts, of all header sets with all networks and other reasons; about 12 MB
 
 Reasons = tuple[TrafficReason, ...]
 _encode = msgspec.json.Encoder().encode
@@ -45,10 +45,15 @@ class Judge:
     def __init__(self, places: Places, velocity: Velocity) -> None:
         self.places = places
         self.velocity = velocity
+        self._remembered: list[Verdicts] = []
+        self._many = 0
         self.forget()
 
     def forget(self) -> None:
-        """Judge anew from here on: a table of networks was replaced."""
+        """Judge anew from here on: a table of networks was replaced, or as many verdicts are kept as may be."""
+        for verdicts in self._remembered:
+            verdicts.clear()
+        self._remembered, self._many = [], 0
         self._versions = {**bot_score.list_versions(), **network.versions(), **self.places.versions()}
 
     def members(self, evidence: Evidence, place: Place, found: Reasons) -> str:
@@ -59,11 +64,13 @@ class Judge:
         verdicts = evidence.verdicts
         if verdicts is None or verdicts.versions is not self._versions:
             verdicts = evidence.verdicts = Verdicts(self._versions)
+            self._remembered.append(verdicts)
         members = verdicts.get((place, found))
         if members is None:
-            if len(verdicts) >= REMEMBERED:
-                verdicts.clear()
             members = verdicts[place, found] = self._judge(evidence, place, found)
+            self._many += 1
+            if self._many >= REMEMBERED:
+                self.forget()
         return members
 
     def _judge(self, evidence: Evidence, place: Place, found: Reasons) -> str:
