@@ -50,7 +50,7 @@ class Crawlers:
         return next((kind for kind, patterns in self._kinds if patterns.fits(text)), TrafficReason.declared_bot)
 
 
-_isbot = load("isbot")
+_isbot, _builds = load("isbot"), load("chrome_builds")
 # the patterns that look for a word; the others look at the shape, which `frames.py` knows more of
 ISBOT_WORDS = Patterns((pattern for pattern in _isbot["patterns"] if _A_WORD.match(pattern)), is_folded=True)
 # those that look for a word at the start; a browser's string, or a phone's, starts with its maker's, Yahoo's apps' too
@@ -62,9 +62,9 @@ VERSIONS = {
     "isbot": str(_isbot["version"]),
     "crawler-user-agents": version("crawler-user-agents"),
     "ua-parser": version("ua-parser-builtins"),
-    "chrome-builds": str(load("chrome_builds")["version"]),
+    "chrome-builds": str(_builds["version"]),
 }
 # major version of Chrome → lowest and highest build number ever published for it
 CHROME_BUILDS: dict[int, tuple[int, int]] = {
-    int(major): (int(lowest), int(highest)) for major, (lowest, highest) in load("chrome_builds")["builds"].items()
+    int(major): (int(lowest), int(highest)) for major, (lowest, highest) in _builds["builds"].items()
 }

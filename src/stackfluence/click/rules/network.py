@@ -7,6 +7,7 @@ travel and migrate.
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import Any
 
 from stackfluence import lists
 from stackfluence.click.geo import Place
@@ -37,10 +38,8 @@ def reasons(place: Place, accept_language: str) -> tuple[TrafficReason, ...]:
 @cache
 def versions() -> dict[str, str]:
     """Return the version of the table of languages, empty when it isn't installed."""
-    try:
-        return {"cldr-territories": str(lists.load("languages")["version"])}
-    except ListsUnusable:
-        return {}
+    table = _table()
+    return {"cldr-territories": str(table["version"])} if table else {}
 
 
 @lru_cache(maxsize=10_000)
@@ -63,12 +62,17 @@ def _named(tag: str) -> str:
 
 
 @cache
-def _usual(country: str) -> frozenset[str]:
+def _table() -> dict[str, Any]:
     try:
-        table = lists.load("languages")
+        return lists.load("languages")
     except ListsUnusable:  # doctor says so; a click is never lost to it
-        return frozenset()
-    spoken = table["languages"].get(country)
+        return {}
+
+
+@cache
+def _usual(country: str) -> frozenset[str]:
+    table = _table()
+    spoken = table["languages"].get(country) if table else None
     if not spoken:
         return frozenset()
     return frozenset(_SAME.get(language, language) for language in (*spoken, *table["spread"], *_NEVER_RARE))
