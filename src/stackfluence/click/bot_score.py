@@ -50,7 +50,6 @@ def read(
     is_order_kept: bool = True,
     has_headers: bool = True,
     is_self_referred: bool = False,
-    query: bytes = b"",
 ) -> Reading:
     """Judge a request by what it says itself; pure. `has_headers=False`: only the user agent is known."""
     signals = Signals(
@@ -60,7 +59,6 @@ def read(
         is_order_kept=is_order_kept,
         has_headers=has_headers,
         is_self_referred=is_self_referred,
-        query=query,
     )
     signals.in_app_browser = apps.recognise(signals.user_agent)
     rules = RULES if has_headers else USER_AGENT_RULES

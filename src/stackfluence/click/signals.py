@@ -91,8 +91,7 @@ class Signals:
 
     `is_order_kept` is False behind a proxy that writes the headers anew. `has_headers` is False when only the user
     agent is known. `in_app_browser` is the app that shows the page, a word of `rules/apps.py`, or empty: apps are
-    recognised before any rule is asked. `is_self_referred`: it names a tracked link as where it comes from. `query` are
-    the link's parameters as they came, without the question mark.
+    recognised before any rule is asked. `is_self_referred`: it names a tracked link as where it comes from.
     """
 
     def __init__(
@@ -105,7 +104,6 @@ class Signals:
         has_headers: bool = True,
         is_self_referred: bool = False,
         in_app_browser: str = "",
-        query: bytes = b"",
     ) -> None:
         self.headers = tuple(headers)
         self.method = method
@@ -114,7 +112,6 @@ class Signals:
         self.has_headers = has_headers
         self.is_self_referred = is_self_referred
         self.in_app_browser = in_app_browser
-        self.query = query
         self.fields: dict[str, str] = {}
         for name, value in self.headers:
             lower = name.lower()

@@ -51,20 +51,10 @@ def self_referred(signals: Signals) -> TrafficReason | None:
     return TrafficReason.self_referred if signals.is_self_referred else None
 
 
-def replayed_click_id(signals: Signals) -> TrafficReason | None:
-    """Our own parameter on our own link: it is put on at the redirect, so the address was copied from behind one."""
-    return _replayed(signals.query)
-
-
-def malformed_parameters(signals: Signals) -> TrafficReason | None:
-    """Parameters that are cut off inside an escape, hold control characters, or carry an injection."""
-    return _malformed(signals.query)
-
-
 def parameter_reasons(query: bytes) -> tuple[TrafficReason, ...]:
-    """Return what a link's parameters alone say; `query` as it came, without the question mark.
+    """Return what a link's parameters say; `query` as it came, without the question mark.
 
-    For a redirect, which knows what the headers say and gets other parameters with each click.
+    Apart from the rules, since those who send the same headers bring other parameters.
     """
     if not query:
         return ()
@@ -72,12 +62,14 @@ def parameter_reasons(query: bytes) -> tuple[TrafficReason, ...]:
 
 
 def _replayed(query: bytes) -> TrafficReason | None:
-    is_there = query and (query.startswith(_OWN_PARAMETER) or b"&" + _OWN_PARAMETER in query)
+    """Our own parameter on our own link: it is put on at the redirect, so the address was copied from behind one."""
+    is_there = query.startswith(_OWN_PARAMETER) or b"&" + _OWN_PARAMETER in query
     return TrafficReason.replayed_click_id if is_there else None
 
 
 def _malformed(query: bytes) -> TrafficReason | None:
-    if not query or (_SUSPECT.search(query) is None and b"select" not in query.lower()):
+    """Parameters that are cut off inside an escape, hold control characters, or carry an injection."""
+    if _SUSPECT.search(query) is None and b"select" not in query.lower():
         return None
     read = unquote_to_bytes(query.lower().replace(b"+", b" "))
     is_malformed = (
@@ -89,4 +81,4 @@ def _malformed(query: bytes) -> TrafficReason | None:
     return TrafficReason.malformed_parameters if is_malformed else None
 
 
-RULES: tuple[Rule, ...] = (head_request, fetched_ahead, self_referred, replayed_click_id, malformed_parameters)
+RULES: tuple[Rule, ...] = (head_request, fetched_ahead, self_referred)
