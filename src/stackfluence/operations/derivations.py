@@ -11,8 +11,8 @@ from stackfluence import facts
 from stackfluence.catalog import load_horizon
 from stackfluence.clock import now_ms
 from stackfluence.facts.schedule import DueDay, Schedule
-from stackfluence.operations.derive import derive_days, finished
-from stackfluence.operations.site import Site
+from stackfluence.operations.derive import derive_days
+from stackfluence.operations.site import Site, finished
 
 log = logging.getLogger(__name__)
 

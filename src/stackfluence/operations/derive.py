@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import select
 
@@ -16,11 +15,10 @@ from stackfluence.catalog.tables import Creator, Organization
 from stackfluence.clock import now_ms
 from stackfluence.errors import OperationRefused
 from stackfluence.facts import Derived, Rules, Run
-from stackfluence.operations.site import Arguments, Site, Tell, told
+from stackfluence.operations.site import Arguments, Site, Tell, finished, told
 from stackfluence.vocabulary import TrafficReason
 
 MAX_DAYS = 3_700  # ten years
-T = TypeVar("T")
 
 
 async def derive(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]:
@@ -121,16 +119,6 @@ async def back_test(site: Site, arguments: Arguments, tell: Tell) -> dict[str, A
             change["creator_handle"] = handles.get(creator_id, "")
         results.append({"organization_id": organization_id, **compared})
     return {"flagged_from": rules.flagged_from, "organizations": results}
-
-
-async def finished(work: Callable[[], T]) -> T:
-    """Return what work in a thread returns; it isn't left alone when whoever waits is interrupted."""
-    thread = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(thread)
-    except asyncio.CancelledError:
-        await asyncio.wait([thread])
-        raise
 
 
 def _days(arguments: Arguments) -> tuple[date, date]:

@@ -8,7 +8,7 @@ from typing import Any
 from stackfluence.catalog import CatalogNumbers
 from stackfluence.events.load import Counts, Loader, Report
 from stackfluence.names import new_id
-from stackfluence.operations.site import Arguments, Site, Tell
+from stackfluence.operations.site import Arguments, Site, Tell, finished
 
 IDLE_SECONDS = 0.2
 
@@ -27,7 +27,7 @@ async def load(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]:
     last_number = 0
     try:
         while True:
-            report = await _finished(loader)
+            report = await finished(loader.turn)
             if report.lines:
                 last_number = report.load_number
                 tell(_turn(report))
@@ -38,16 +38,6 @@ async def load(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]:
     finally:
         loader.close()
     return {"loaded_by": "command", **_counts(loader.counts), "load_number": last_number}
-
-
-async def _finished(loader: Loader) -> Report:
-    """Return a turn's report; a turn under way is not left alone when the command is interrupted."""
-    thread = asyncio.ensure_future(asyncio.to_thread(loader.turn))
-    try:
-        return await asyncio.shield(thread)
-    except asyncio.CancelledError:
-        await asyncio.wait([thread])
-        raise
 
 
 def _turn(report: Report) -> dict[str, Any]:

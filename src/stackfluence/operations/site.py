@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from stackfluence.catalog import Catalog, open_catalog
 from stackfluence.errors import OperationRefused
@@ -22,6 +22,7 @@ from stackfluence.settings import Settings
 
 UNFINISHED = "restore.unfinished"  # is there while a restore runs; nothing starts on half of an installation
 
+T = TypeVar("T")
 Arguments = Mapping[str, Any]
 Tell = Callable[[dict[str, Any]], None]
 
@@ -102,3 +103,13 @@ def refuse_unfinished(settings: Settings) -> None:
 def told(step: str, done: int, total: int) -> dict[str, Any]:
     """Return a message of progress: `done` of `total` of a step."""
     return {"step": step, "done": done, "total": total}
+
+
+async def finished(work: Callable[[], T]) -> T:
+    """Return what work in a thread returns; it isn't left alone when whoever waits is interrupted."""
+    thread = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])
+        raise
