@@ -90,9 +90,7 @@ def init(
 
 @cli.command()
 def serve(
-    port: Annotated[
-        int, typer.Option(help="The port for links, events and API; 0 takes a free one.")
-    ] = 8000,
+    port: Annotated[int, typer.Option(help="The port for links, events and API; 0 takes a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Run an edge and a core behind one port, each restarted when it ends."""

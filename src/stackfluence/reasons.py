@@ -95,7 +95,12 @@ def score_of(found: Iterable[TrafficReason]) -> int:
 
 def heaviest(found: Iterable[TrafficReason]) -> TrafficReason | None:
     """Return the reason that weighs most, general before sophisticated, then by name; None for none."""
-    return min(found, key=lambda reason: (-REASONS[reason].weight, REASONS[reason].traffic_class, reason), default=None)
+    return min(found, key=rank, default=None)
+
+
+def rank(reason: TrafficReason) -> tuple[int, str, str]:
+    """Return what sorts reasons, the one that decides first."""
+    return -REASONS[reason].weight, REASONS[reason].traffic_class, reason
 
 
 def traffic_class_of(found: Iterable[TrafficReason], flagged_from: int = FLAGGED) -> TrafficClass:

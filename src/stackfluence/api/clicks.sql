@@ -61,7 +61,6 @@ select
     verdicts.sessions as sessions,
     verdicts.pageviews as pageviews,
     verdicts.engaged_ms as engaged_ms,
-    verdicts.conversions as conversions,
     toString(verdicts.in_app_browser) as in_app_browser,
     toString(verdicts.country) as country,
     verdicts.bot_reasons as bot_reasons,

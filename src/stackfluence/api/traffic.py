@@ -22,7 +22,7 @@ from stackfluence.clock import now_ms
 from stackfluence.errors import Invalid
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row
-from stackfluence.reasons import FLAGGED, REASONS
+from stackfluence.reasons import FLAGGED, REASONS, rank
 from stackfluence.vocabulary import TrafficClass
 
 SQL = read_statements(Path(__file__).with_name("traffic.sql"))
@@ -31,7 +31,7 @@ _MOST = (1 << 63) - 1  # more clicks than any group has
 
 GroupBy = Literal["total", "creator", "campaign", "link", "day", "in_app_browser", "country"]
 
-HEAVIEST_FIRST = sorted(REASONS, key=lambda word: (-REASONS[word].weight, REASONS[word].traffic_class, word))
+HEAVIEST_FIRST = sorted(REASONS, key=rank)
 SOPHISTICATED = sorted(word for word, row in REASONS.items() if row.traffic_class == TrafficClass.sivt)
 
 

@@ -69,8 +69,7 @@ class GeoFile:
     @property
     def version(self) -> str:
         """Name and build date, `GeoLite2-Country 2026-06-02`, with ` demo` for what set-up installed."""
-        day = datetime.fromtimestamp(self.built_at, UTC).date().isoformat()
-        return f"{self.name} {day}{' demo' if self.is_demo else ''}"
+        return f"{self.name} {_day(self.built_at)}{' demo' if self.is_demo else ''}"
 
 
 def country_of(record: Any) -> str:

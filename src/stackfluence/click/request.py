@@ -57,7 +57,7 @@ class Request:
     def is_behind_unknown_proxy(self) -> bool:
         """Whether a proxy on this machine or network that isn't trusted passed the request on."""
         connection = self.connection
-        return bool(self.forwarded) and not connection.is_proxied and is_nearby(connection.peer)
+        return self.forwarded != b"" and not connection.is_proxied and is_nearby(connection.peer)
 
     @property
     def is_https(self) -> bool:

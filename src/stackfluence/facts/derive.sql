@@ -59,7 +59,6 @@ from day_verdicts;
 -- name: last_pointer
 -- What is read for a day at a moment.
 select
-    run_id,
     is_final,
     facts_hash
 from derived_days
