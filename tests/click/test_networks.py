@@ -80,6 +80,8 @@ def test_relays_of_browsers_and_gateways_of_offices_are_people(asn: int) -> None
         ("Example VPN AB", NetworkClass.vpn),
         ("Example Mobile", NetworkClass.mobile),
         ("Example Cellular Cloud", NetworkClass.mobile),
+        ("EJEMPLO MÓVIL", NetworkClass.mobile),
+        ("Exemple Hébergement", NetworkClass.hosting),
         ("Example Telecom and Hosting", NetworkClass.residential),
         ("Example Broadband", NetworkClass.residential),
         ("Cloud Fiber Internet", NetworkClass.residential),

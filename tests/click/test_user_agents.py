@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import ua_parser
 
+from bench import corpora
 from stackfluence.click import bot_score
+from stackfluence.click.rules.device import families
 from stackfluence.click.rules.frames import dissect
-from stackfluence.click.rules.patterns import Patterns, in_python, without_surroundings
+from stackfluence.click.rules.patterns import Patterns, Tables, in_python, without_surroundings
 from stackfluence.reasons import FLAGGED
 from stackfluence.vocabulary import DeviceClass, TrafficReason
 
@@ -302,3 +305,64 @@ def test_a_services_app_is_a_person_and_its_robot_is_none(app: str) -> None:
     name = app.partition("/")[0]
     assert not reasons(f"{_WEB_VIEW} {app}")
     assert reasons(f"{_WEB_VIEW} (compatible; {name}Bot/1.0; +https://{name.lower()}.example/bot)")
+
+
+def test_of_tables_the_first_that_fits_counts() -> None:
+    tables = Tables(["preview|card", "bot"])
+    assert [tables.first(text) for text in ("Bot with Preview", "CARD", "a bot", "browser")] == [0, 0, 1, None]
+
+
+OF_BROWSERS = [
+    CHROME,
+    f"{WINDOWS} Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0",
+    f"{IPHONE} Version/17.5 Mobile/15E148 Safari/604.1",
+    f"{IPHONE} CriOS/140.0.7339.39 Mobile/15E148 Safari/604.1",
+    f"{IPHONE} Mobile/15E148 Twitter for iPhone",
+    f"{IPHONE} Mobile/15E148 [FBAN/FBIOS;FBAV/500.0.0.1;FBBV/1;FBDV/iPhone15,2;FBMD/iPhone;FBSN/iOS;FBSV/17.5]",
+    android("K"),
+    android("K", "SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36"),
+    android("K; wv", WEBVIEW),
+    android("Phone 7 Build/TP1A.1; wv", f"{WEBVIEW} [FB_IAB/FB4A;FBAV/500.0.0.1;]"),
+    android("Phone 7 Build/TP1A.1; wv", f"{WEBVIEW} [Pinterest/Android]"),
+    f"Mozilla/5.0 (Linux; arm_64; Android 14; K) {WEBKIT} Chrome/138.0.0.0 YaBrowser/25.8.1 SA/3 Mobile Safari/537.36",
+    "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0",
+]
+
+
+@pytest.mark.parametrize("user_agent", OF_BROWSERS)
+def test_a_browsers_own_words_are_asked_about_no_list(user_agent: str) -> None:
+    assert dissect(user_agent).is_plain
+    assert reasons(user_agent) == set()
+
+
+@pytest.mark.parametrize("word", ["FooBot/1.0", "Headless/1.0", "crawl", "(compatible)", "Foo", "Chrome/x"])
+def test_one_word_more_is_not_a_browsers_own(word: str) -> None:
+    assert not dissect(f"{CHROME} {word}").is_plain
+
+
+def table_says(user_agent: str) -> tuple[str, str]:
+    found = ua_parser.parse(user_agent[:400])
+    return found.user_agent.family if found.user_agent else "", found.os.family if found.os else ""
+
+
+@pytest.mark.parametrize("user_agent", [*OF_BROWSERS, android("M bot 52"), android("Spider 8"), "ExampleBot/1.0", ""])
+def test_families_are_those_of_the_table_asked_about_the_whole_string(user_agent: str) -> None:
+    assert families(user_agent, dissect(user_agent)) == table_says(user_agent)
+
+
+@pytest.mark.parametrize("name", corpora.HUMANS)
+def test_families_are_those_of_the_table_for_a_corpus_of_people(name: str) -> None:
+    if not corpora.DIRECTORY.is_dir():
+        pytest.skip("the labelled corpora are not on this machine")
+    texts = corpora.texts(corpora.DIRECTORY, name)
+    some = texts[:: 1 + len(texts) // 3_000]
+    assert [text for text in some if families(text, dissect(text)) != table_says(text)] == []
+
+
+def test_what_is_found_in_headers_does_not_stick_to_the_user_agent() -> None:
+    assert R.no_accept_language in bot_score.read([("User-Agent", CHROME)]).reasons
+    assert reasons(CHROME) == set()
+
+
+def test_a_monitor_in_the_frame_of_a_web_view_is_a_monitor() -> None:
+    assert R.uptime_monitor in reasons(f"{_WEB_VIEW} ExampleUptime/1.0")

@@ -10,8 +10,7 @@ servers: relays built into browsers, gateways of corporations and schools, carri
 
 from __future__ import annotations
 
-import re
-
+from stackfluence.click.rules.patterns import Tables
 from stackfluence.vocabulary import NetworkClass
 
 # iCloud Private Relay leaves through Akamai, Cloudflare and Fastly (Apple, "iCloud Private Relay Overview"), whose own
@@ -252,7 +251,7 @@ _BY_ASN: dict[int, NetworkClass] = {
     for asn in numbers
 }
 
-_SERVERS = re.compile(  # words, and names that subsidiaries of the hosts above share
+_SERVERS = (  # words, and names that subsidiaries of the hosts above share
     r"host(?:ing|ed|er)|\bhost|hosts?\b|cloud|data ?cent(?:er|re|rum|ro)|rechenzentrum|\bserver|server[sie]?\b"
     r"|\bvps|vps\b|\bvds\b|\bcolo\b|\bcoloc|collocation|\bdedi|rackspace|\bracks?\b|\bcdn\b|content delivery"
     r"|virtual machine|bare ?metal|\biaas\b|hébergement|alojamiento|hospedagem|\bidc\b"
@@ -260,29 +259,27 @@ _SERVERS = re.compile(  # words, and names that subsidiaries of the hosts above 
     r"|choopa|scaleway|leaseweb|softlayer|godaddy|ionos|profitbricks|fasthosts|equinix|internap|limestone networks"
     r"|phoenixnap|quadranet|psychz|hivelocity|sharktech|zenlayer|datacamp|\bm247|g-core|gcore|selectel|timeweb|netcup"
     r"|voxility|gigenet|atlantic\.net|codero|tierpoint|flexential|cyxtera|digital realty|iomart|memset|velia\.net"
-    r"|nexeon|layered tech|webair|upcloud|kamatera|exoscale|infomaniak|worldstream|serverius",
-    re.IGNORECASE,
+    r"|nexeon|layered tech|webair|upcloud|kamatera|exoscale|infomaniak|worldstream|serverius"
 )
-_PROVIDER = re.compile(
+_PROVIDER = (
     r"tele(?:com|kom|com+unic|fon|phon|net|vis)|comunica|broadband|breitband|\bcable|kabel|\bfib(?:re|er)|fibra|\bftth\b"
-    r"|wireless|\bwi-?fi\b|\bwisp\b|internet service provider|provedor|\bisps?\b|stadtwerke",
-    re.IGNORECASE,
+    r"|wireless|\bwi-?fi\b|\bwisp\b|internet service provider|provedor|\bisps?\b|stadtwerke"
 )
-_OFFICES = re.compile(
+_OFFICES = (
     r"universi|\bcolleges?\b|\bschools?\b|\bhospitals?\b|\bbanks?\b|government|ministry|municipal|\bcity of\b"
-    r"|\bcounty\b|hostels?\b|hotels?\b|\blibrary\b|airport",
-    re.IGNORECASE,
+    r"|\bcounty\b|hostels?\b|hotels?\b|\blibrary\b|airport"
 )
-_PHONES = re.compile(r"mobile|móvil|movil|mobil\b|cellular|\bgsm\b|\blte\b|\bpcs\b", re.IGNORECASE)
-_TUNNELS = re.compile(r"\bvpn|vpn\b", re.IGNORECASE)
+_PHONES = r"mobile|móvil|movil|mobil\b|cellular|\bgsm\b|\blte\b|\bpcs\b"
+_TUNNELS = r"\bvpn|vpn\b"
 
-_BY_NAME = (  # the first that fits: whatever carries people comes before what carries servers
+_KINDS = (  # the first that fits: whatever carries people comes before what carries servers
     (_OFFICES, NetworkClass.unknown),
     (_PHONES, NetworkClass.mobile),
     (_PROVIDER, NetworkClass.residential),
     (_TUNNELS, NetworkClass.vpn),
     (_SERVERS, NetworkClass.hosting),
 )
+_BY_NAME = Tables(words for words, _ in _KINDS)
 
 
 def classify(asn: int, organization: str) -> NetworkClass:
@@ -296,4 +293,5 @@ def classify(asn: int, organization: str) -> NetworkClass:
         return known
     if not asn or not organization:
         return NetworkClass.unknown
-    return next((network for words, network in _BY_NAME if words.search(organization)), NetworkClass.unknown)
+    kind = _BY_NAME.first(organization)
+    return NetworkClass.unknown if kind is None else _KINDS[kind][1]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
+from stackfluence.click.rules.frames import Anatomy, dissect
 from stackfluence.vocabulary import TrafficReason
 
 Rule = Callable[["Signals"], TrafficReason | None]
@@ -22,19 +22,9 @@ _OWN_NETWORKING = re.compile(
     r"UCBrowser|UBrowser|QQBrowser|Quark/|Puffin|baidubrowser|MiuiBrowser|HuaweiBrowser|HeyTapBrowser|VivoBrowser"
     r"|Opera Mini|Silk/|SmartTV|SMART-TV|Web0S|NetCast|Tizen|PlayStation|Electron/|QtWebEngine/"
 )
-_IOS_BROWSERS = ("CriOS/", "FxiOS/", "EdgiOS/")
-_PLATFORMS = (  # first that is named; plain words, since a search for a pattern costs ten times as much
-    ("windows", ("Windows",)),
-    ("ios", ("iPhone", "iPad", "iPod")),
-    ("macos", ("Macintosh", "Mac OS X")),
-    ("android", ("Android",)),
-    ("chromeos", ("CrOS",)),
-    ("linux", ("Linux", "X11")),
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """Which browser a user agent says it is.
 
     `engine` is blink, gecko, webkit or empty for anything else; `version` that of Chrome, Firefox or Safari, `major`
@@ -53,46 +43,65 @@ class Claim:
 def read_claim(user_agent: str) -> Claim:
     """Return what a user agent claims; nothing is checked here."""
     platform = _platform(user_agent)
-    chrome = _CHROME.search(user_agent) if "Chrome/" in user_agent or "CriOS/" in user_agent else None
-    firefox = _FIREFOX.search(user_agent) if "Firefox/" in user_agent or "FxiOS/" in user_agent else None
-    safari = _SAFARI.search(user_agent) if "Version/" in user_agent else None
     engine, found = "", None
     if platform == "ios":
-        engine, found = "webkit", safari or chrome or firefox
-    elif chrome and not ("Edge/" in user_agent and _EDGE_LEGACY.search(user_agent)):
+        engine, found = "webkit", _safari(user_agent) or _chrome(user_agent) or _firefox(user_agent)
+    elif (chrome := _chrome(user_agent)) and not ("Edge/" in user_agent and _EDGE_LEGACY.search(user_agent)):
         engine, found = "blink", chrome
-    elif firefox:
+    elif firefox := _firefox(user_agent):
         engine, found = "gecko", firefox
-    elif safari and "AppleWebKit/" in user_agent:
+    elif "AppleWebKit/" in user_agent and (safari := _safari(user_agent)):
         engine, found = "webkit", safari
+    version, major = (found[1] + found[2], int(found[1])) if found else ("", 0)
     is_webview = "; wv)" in user_agent or (platform == "ios" and "Safari/" not in user_agent)
-    return Claim(
-        engine=engine,
-        version=found[1] + found[2] if found else "",
-        major=int(found[1]) if found else 0,
-        platform=platform,
-        is_mobile="Mobile" in user_agent,
-        is_webview=is_webview,
-    )
+    return Claim(engine, version, major, platform, "Mobile" in user_agent, is_webview)
+
+
+def _chrome(user_agent: str) -> re.Match[str] | None:
+    at = 0 if "CriOS/" in user_agent else user_agent.find("Chrome/")
+    return _CHROME.search(user_agent, at) if at >= 0 else None
+
+
+def _firefox(user_agent: str) -> re.Match[str] | None:
+    return _FIREFOX.search(user_agent) if "Firefox/" in user_agent or "FxiOS/" in user_agent else None
+
+
+def _safari(user_agent: str) -> re.Match[str] | None:
+    at = user_agent.find("Version/")
+    return _SAFARI.search(user_agent, at) if at >= 0 else None
 
 
 def _platform(user_agent: str) -> str:
-    if any(word in user_agent for word in _IOS_BROWSERS):  # also where one asks for the desktop's page as a Mac
+    """Return the first that is named; by plain words, since a search for a pattern costs ten times as much."""
+    if "CriOS/" in user_agent or "FxiOS/" in user_agent or "EdgiOS/" in user_agent:
+        return "ios"  # also where one asks for the desktop's page as a Mac
+    if "Windows" in user_agent:
+        return "windows"
+    if "iPhone" in user_agent or "iPad" in user_agent or "iPod" in user_agent:
         return "ios"
-    for name, words in _PLATFORMS:
-        for word in words:
-            if word in user_agent:
-                return name
-    return ""
+    if "Macintosh" in user_agent or "Mac OS X" in user_agent:
+        return "macos"
+    if "Android" in user_agent:
+        return "android"
+    if "CrOS" in user_agent:
+        return "chromeos"
+    return "linux" if "Linux" in user_agent or "X11" in user_agent else ""
 
 
 class Signals:
     """One request. Header names keep case and order in `headers`; `fields` has them in lower case, equal ones joined.
 
-    `is_order_kept` is False behind a proxy that writes the headers anew. `has_headers` is False when only the user
-    agent is known. `in_app_browser` is the app that shows the page, a word of `rules/apps.py`, or empty: apps are
-    recognised before any rule is asked. `is_self_referred`: it names a tracked link as where it comes from.
+    `claim` is which browser the user agent says it is. `is_order_kept` is False behind a proxy that writes the headers
+    anew. `has_headers` is False when only the user agent is known. `in_app_browser` is the app that shows the page, a
+    word of `rules/apps.py`, or empty: apps are recognised before any rule is asked. `is_self_referred`: it names a
+    tracked link as where it comes from. Who has read claim, fields or anatomy already may give them.
     """
+
+    __slots__ = (
+        "_anatomy",
+        "claim", "fields", "has_headers", "headers", "in_app_browser", "is_https", "is_order_kept", "is_self_referred",
+        "method", "user_agent",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -104,31 +113,30 @@ class Signals:
         has_headers: bool = True,
         is_self_referred: bool = False,
         in_app_browser: str = "",
+        claim: Claim | None = None,
+        fields: dict[str, str] | None = None,
+        anatomy: Anatomy | None = None,
     ) -> None:
-        self.headers = tuple(headers)
+        self.headers = headers
         self.method = method
         self.is_https = is_https
         self.is_order_kept = is_order_kept
         self.has_headers = has_headers
         self.is_self_referred = is_self_referred
         self.in_app_browser = in_app_browser
-        self.fields: dict[str, str] = {}
-        for name, value in self.headers:
-            lower = name.lower()
-            self.fields[lower] = f"{self.fields[lower]}, {value}" if lower in self.fields else value
+        self.fields = read_fields(headers) if fields is None else fields
         self.user_agent = self.fields.get("user-agent", "")
+        self._anatomy = anatomy
+        self.claim = read_claim(self.user_agent[:_MAX_READ]) if claim is None else claim
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The header names in the order they came in, lower case."""
-        return tuple(name.lower() for name, _ in self.headers)
+    @property
+    def anatomy(self) -> Anatomy:
+        """What the user agent is made of."""
+        if self._anatomy is None:
+            self._anatomy = dissect(self.user_agent)
+        return self._anatomy
 
-    @cached_property
-    def claim(self) -> Claim:
-        """Which browser the user agent says it is."""
-        return read_claim(self.user_agent[:_MAX_READ])
-
-    @cached_property
+    @property
     def has_own_habits(self) -> bool:
         """Whether a browser may lack what its engine always sends: it shows the page inside an app, or fetches its way.
 
@@ -144,3 +152,14 @@ class Signals:
             or (is_android and is_named)
             or _OWN_NETWORKING.search(self.user_agent) is not None
         )
+
+
+def read_fields(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by their names in lower case, in the order they came in; equal ones joined with a comma."""
+    fields = {name.lower(): value for name, value in headers}
+    if len(fields) < len(headers):
+        fields = {}
+        for name, value in headers:
+            lower = name.lower()
+            fields[lower] = f"{fields[lower]}, {value}" if lower in fields else value
+    return fields

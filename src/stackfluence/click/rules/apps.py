@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from stackfluence.click.rules.patterns import LONGEST, Patterns
+from stackfluence.click.rules.patterns import LONGEST
 
 _FRAME = re.compile(
     r"Mozilla/5\.0 \([^()]*+(?:\([^()]*+\)[^()]*+)*+\) AppleWebKit/[\d.]+ ?\(KHTML, like Gecko\)", re.ASCII
@@ -35,7 +35,12 @@ _APP = re.compile(
     r"|(?P<google>\bGSA/\d))",
     re.ASCII,
 )
-_HAS_APP = Patterns((re.sub(r"\?P<\w+>", "?:", _APP.pattern),), is_folded=False)  # quicker to say that there is none
+# what browsers write behind the frame; apps are looked for behind it
+_NO_APP = re.compile(
+    r"(?: (?:(?:Version|Chrome|CriOS|FxiOS|Safari|Edge?|EdgA|EdgiOS|OPR|SamsungBrowser|YaBrowser)/[\d.]+"
+    r"|Mobile(?:/\w+)?)(?= |$))*",
+    re.ASCII,
+)
 _IOS_WEBVIEW = re.compile(
     r"\((?:iPhone|iPad|iPod)[^)]*\) AppleWebKit/[\d.]+ \(KHTML, like Gecko\) Mobile/\w+", re.ASCII
 )
@@ -49,10 +54,14 @@ def recognise(user_agent: str) -> str:
     frame = _FRAME.match(user_agent)
     if frame is None:
         return ""
-    if _HAS_APP.fits(user_agent):
-        app = _APP.search(user_agent, frame.end())
-        if app is not None:
-            return app.lastgroup or ""
+    browsers_own = _NO_APP.match(user_agent, frame.end())
+    if browsers_own and browsers_own.end() < len(user_agent) and (app := _APP.search(user_agent, browsers_own.end())):
+        return app.lastgroup or ""
+    return webview(user_agent)
+
+
+def webview(user_agent: str) -> str:
+    """Return `android_webview` or `ios_webview` for a browser's frame inside an app that doesn't name itself."""
     if "; wv) AppleWebKit/" in user_agent or ("; Android " in user_agent and " Version/4.0 Chrome/" in user_agent):
         return "android_webview"
     if "Safari/" not in user_agent and _IOS_WEBVIEW.match(user_agent, 12):
@@ -60,8 +69,12 @@ def recognise(user_agent: str) -> str:
     return ""
 
 
-def without_own_words(user_agent: str) -> str:
-    """Return a user agent without what an app adds about the phone, where any word may stand."""
-    if "[FB" in user_agent or "Instagram " in user_agent or "Barcelona " in user_agent:
-        return _OWN_WORDS.sub("", user_agent)
-    return user_agent
+def without_own_words(user_agent: str) -> tuple[str, str]:
+    """Return a user agent without what an app adds about the phone, where any word may stand, and what that is."""
+    if "[FB" not in user_agent and "Instagram " not in user_agent and "Barcelona " not in user_agent:
+        return user_agent, ""
+    first = min(at for word in ("[FB", "Instagram ", "Barcelona ") if (at := user_agent.find(word)) >= 0)
+    found = _OWN_WORDS.search(user_agent, first)
+    if found is None:
+        return user_agent, ""
+    return user_agent[: found.start()] + _OWN_WORDS.sub("", user_agent[found.end() :]), found[0]

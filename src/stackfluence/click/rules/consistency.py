@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from stackfluence.click.rules.frames import dissect
 from stackfluence.click.rules.lists import CHROME_BUILDS
 from stackfluence.click.rules.patterns import LONGEST, Patterns
 from stackfluence.click.signals import Rule, Signals
@@ -13,14 +12,20 @@ from stackfluence.vocabulary import TrafficReason
 _IMPOSSIBLE = TrafficReason.impossible_user_agent
 _CHROME = re.compile(r"\bChrome/(\d{1,4})\.0\.(\d{1,5})\.(\d{1,5})(?![\d.])", re.ASCII)
 # browsers on Chromium that number their builds themselves, or write one number for ever
-_OWN_COUNT = re.compile(
-    r"\bIron\b|Seznam\.cz/|\bSBRO\b|YaBrowser/1\.|Puffin/|\bAmigo/|UCBrowser/|\bSecure/|BDSpark/|PlayFreeBrowser/|OPRN/"
+_OWN_COUNT = Patterns(
+    (
+        r"\bIron\b|Seznam\.cz/|\bSBRO\b|YaBrowser/1\.|Puffin/|\bAmigo/|UCBrowser/|\bSecure/|BDSpark/"
+        r"|PlayFreeBrowser/|OPRN/",
+    ),
+    is_folded=False,
 )
 # what ends Chrome's string, and Edge's; another name behind it may be one that numbers builds by itself
 _CHROMES_OWN_END = re.compile(r"Safari/[\d.]+(?: Edge?A?/[\d.]+)?$", re.ASCII)
 # Android version → last Chrome for the ones before it (Chrome's support page and release notes)
 LAST_CHROME = (((4, 4), 71), ((5, 0), 81), ((6, 0), 95), ((7, 0), 106), ((8, 0), 119), ((10, 0), 138))
 LATE = 20  # major versions that phones with an altered system have been seen ahead
+_FIRST_LATE = LAST_CHROME[0][1] + LATE
+_RUNS_ANY = re.compile(r"; Android [1-9]\d[;.]", re.ASCII)  # none of the versions that LAST_CHROME tells of
 _ANDROID = re.compile(
     r"\bAndroid (\d{1,2})(?:\.(\d{1,2}))?[^()]{0,100}\) AppleWebKit/537\.36 .{0,60} Chrome/(\d{2,3})\.", re.ASCII
 )
@@ -46,7 +51,8 @@ LEAST_GROWTH, MOST_GROWTH = 20, 160  # builds a major version has brought since 
 def invents_chrome_build(signals: Signals) -> TrafficReason | None:
     """A build number of Chrome that doesn't belong to its major version."""
     user_agent = signals.user_agent[:LONGEST]
-    found = _CHROME.search(user_agent)
+    at = user_agent.find("Chrome/")
+    found = _CHROME.search(user_agent, at) if at >= 0 else None
     if found is None:
         return None
     major, build = int(found[1]), int(found[2])
@@ -60,7 +66,7 @@ def invents_chrome_build(signals: Signals) -> TrafficReason | None:
     else:
         lowest, highest = CHROME_BUILDS.get(major, (0, 0))
         is_made = lowest - SLACK <= build <= highest + SLACK or not highest
-    if is_made or _OWN_COUNT.search(user_agent) or not _CHROMES_OWN_END.search(user_agent):
+    if is_made or not _CHROMES_OWN_END.search(user_agent) or _OWN_COUNT.fits(user_agent):
         return None
     return _IMPOSSIBLE
 
@@ -72,12 +78,15 @@ def invents_mozilla(signals: Signals) -> TrafficReason | None:
 
 def mixes_edge(signals: Signals) -> TrafficReason | None:
     """Edge on Chromium whose major version is not Chromium's; since 79 they are one."""
-    found = _EDGE.search(signals.user_agent[:LONGEST])
+    found = _EDGE.search(signals.user_agent[:LONGEST]) if " Edg/" in signals.user_agent else None
     return _IMPOSSIBLE if found is not None and found[1] != found[2] else None
 
 
 def outlives_android(signals: Signals) -> TrafficReason | None:
     """A Chrome that the Android it names can't run; browsers that bring an engine of their own say so."""
+    claim = signals.claim
+    if claim.platform != "android" or claim.major <= _FIRST_LATE or _RUNS_ANY.search(signals.user_agent):
+        return None
     found = _ANDROID.search(signals.user_agent[:LONGEST])
     if found is None:
         return None
@@ -90,9 +99,9 @@ def outlives_android(signals: Signals) -> TrafficReason | None:
 
 def mixes_systems(signals: Signals) -> TrafficReason | None:
     """Two systems at once that no device runs; programs that put strings together from a hat make new ones daily."""
-    if dissect(signals.user_agent).is_plain:
-        return None
     return _IMPOSSIBLE if _MIXED.fits(signals.user_agent[:LONGEST]) else None
 
 
-RULES: tuple[Rule, ...] = (invents_chrome_build, invents_mozilla, mixes_edge, outlives_android, mixes_systems)
+# of versions, which also a string may get wrong that has nothing but a browser's words
+VERSION_RULES: tuple[Rule, ...] = (invents_chrome_build, mixes_edge, outlives_android)
+RULES: tuple[Rule, ...] = (*VERSION_RULES, invents_mozilla, mixes_systems)

@@ -3,41 +3,65 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-import ua_parser
 from ua_parser.loaders import load_lazy_builtins
 from ua_parser.regex import Resolver
 
+from stackfluence.click.rules.frames import Anatomy
 from stackfluence.click.rules.patterns import LONGEST, Patterns
 from stackfluence.click.signals import Signals
 from stackfluence.vocabulary import DeviceClass
 
-# the bare resolver: ua_parser's own parser keeps 2,000 results, and header sets are remembered already
-_resolve = Resolver(load_lazy_builtins())
+# its two extractors: the parser around them makes objects of versions too, which takes as long as the search
+_table = Resolver(load_lazy_builtins())
 _NAMED_WITHIN = 400  # characters: browsers and systems are named early, and ua-parser's time grows with the text
-_WANTED = ua_parser.Domain.USER_AGENT | ua_parser.Domain.OS
-_TELEVISION = Patterns(
-    (
-        r"HbbTV|SMART-TV|SmartTV|Smart TV|CE-HTML|NETTV|\bTV\b|BRAVIA|AppleTV|Apple TV|GoogleTV|CrKey|AFT[A-Z]|Web0S"
-        r"|NetCast"
-        r"|Roku|VIDAA|DTV|PLAYSTATION|PlayStation [345]|Xbox|Nintendo (?:Wii|Switch)",
-    ),
-    is_folded=False,
+_ALIKE = bytes.maketrans(b"023456789", b"1" * 9)  # no version makes another family of a widespread browser
+_RUN = re.compile(b"1{2,}")
+_OWN_WORDS_NAMED = 40  # characters of what an app adds: its name comes first, then the phone's particulars
+_TELEVISION = (
+    r"HbbTV|SMART-TV|SmartTV|Smart TV|CE-HTML|NETTV|\bTV\b|BRAVIA|AppleTV|Apple TV|GoogleTV|CrKey|AFT[A-Z]|Web0S"
+    r"|NetCast|Roku|VIDAA|DTV|PLAYSTATION|PlayStation [345]|Xbox|Nintendo (?:Wii|Switch)"
 )
-_TABLET = Patterns(
-    (r"iPad|Tablet|PlayBook|Kindle|Silk/|\bKF[A-Z]{3,4}\b|Nexus (?:7|9|10)\b|SM-[TXP]\d",), is_folded=False
-)
+_TABLET = r"iPad|Tablet|PlayBook|Kindle|Silk/|\bKF[A-Z]{3,4}\b|Nexus (?:7|9|10)\b|SM-[TXP]\d"
+_LARGE = Patterns((_TELEVISION, _TABLET), is_folded=False)
+_IS_TELEVISION = Patterns((_TELEVISION,), is_folded=False)
 _PHONE = Patterns(
-    (r"iPhone|iPod|Mobile|Phone|BlackBerry|BB10|Symbian|MIDP|UP\.Browser|Opera Mini|IEMobile|DoCoMo|KAIOS",),
-    is_folded=False,
+    (r"iPod|Mobile|Phone|BlackBerry|BB10|Symbian|MIDP|UP\.Browser|Opera Mini|IEMobile|DoCoMo|KAIOS",), is_folded=False
 )
 _DESKTOP = re.compile(r"Windows|Macintosh|X11|CrOS|Linux")
 
 
-def families(user_agent: str) -> tuple[str, str]:
+def families(user_agent: str, anatomy: Anatomy) -> tuple[str, str]:
     """Return the families of browser and system as ua-parser's table names them, empty for unknown."""
-    found = _resolve(user_agent[:_NAMED_WITHIN], _WANTED)
-    return found.user_agent.family if found.user_agent else "", found.os.family if found.os else ""
+    if not anatomy.is_plain or _is_odd(anatomy, user_agent.lower()):
+        return _named(user_agent[:_NAMED_WITHIN])
+    text = f"{anatomy.bare} {anatomy.own_words[:_OWN_WORDS_NAMED]}" if anatomy.own_words else anatomy.bare
+    return _named_alike(text.encode().translate(_ALIKE))
+
+
+def _is_odd(anatomy: Anatomy, lower: str) -> bool:
+    """Whether a phone is called like a robot or a browser, or an app writes into a desktop's string."""
+    mobiles = lower.count("mobile")
+    if mobiles > 1 or (anatomy.own_words and not mobiles and "android" not in lower):
+        return True
+    return "bot" in lower or "spider" in lower or "yandex" in lower or "catchpoint" in lower
+
+
+@lru_cache(maxsize=5_000)
+def _named_alike(text: bytes) -> tuple[str, str]:
+    """Texts that differ in versions and models alone: about a thousand occur, half as many without their lengths."""
+    return _named_shape(_RUN.sub(b"1", text))
+
+
+@lru_cache(maxsize=5_000)
+def _named_shape(text: bytes) -> tuple[str, str]:
+    return _named(text.decode())
+
+
+def _named(text: str) -> tuple[str, str]:
+    browser, system = _table.ua.extract(text), _table.os.extract(text)
+    return browser.family if browser else "", system.family if system else ""
 
 
 def device_class(signals: Signals) -> DeviceClass:
@@ -47,12 +71,13 @@ def device_class(signals: Signals) -> DeviceClass:
         return DeviceClass.phone
     if "iPad" in text:
         return DeviceClass.tablet
-    if _TELEVISION.fits(text):
-        return DeviceClass.television
-    if _TABLET.fits(text):
-        return DeviceClass.tablet
-    if _PHONE.fits(text):
+    is_android = "Android" in text
+    if not is_android and signals.anatomy.is_plain:  # what is left of the widespread browsers' is a desktop's
+        return DeviceClass.phone if "Mobile" in text or "iPod" in text else DeviceClass.desktop
+    if _LARGE.fits(text):
+        return DeviceClass.television if _IS_TELEVISION.fits(text) else DeviceClass.tablet
+    if "Mobile" in text or _PHONE.fits(text):
         return DeviceClass.phone
-    if "Android" in text:
+    if is_android:
         return DeviceClass.tablet
     return DeviceClass.desktop if _DESKTOP.search(text) else DeviceClass.other

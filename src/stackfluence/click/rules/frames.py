@@ -9,11 +9,10 @@ CE-HTML). What fits none of them was not written by the maker of a browser.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 from stackfluence.click.rules.apps import without_own_words
-from stackfluence.click.rules.patterns import LONGEST, REMEMBERED, Patterns
+from stackfluence.click.rules.patterns import LONGEST, Patterns
 
 _MOZILLA = re.compile(
     r"Mozilla ?/ ?[1-6](?:[.,]\d{1,2}|\.x)? *(?:\[[\w-]+\] *)?[;(]* *([^()]*+(?:\([^()]*+\)[^()]*+)*+)",
@@ -136,16 +135,22 @@ _INNOCENT_WORDS = (
 )
 _INNOCENT = re.compile(_INNOCENT_WORDS, re.IGNORECASE)
 _HAS_INNOCENT = Patterns((_INNOCENT_WORDS,), is_folded=True)  # ten times as quick to say that there is none
-_VERSION = r"[\d.]+"
+_LANGUAGE = r"[a-z]{2}(?:[-_][A-Za-z]{2})?"
+# the browsers that most people have, phones' own ones and large search apps among them, by their makers' own tokens
+_WORD = (
+    r"(?:Version|Chrome|CriOS|FxiOS|EdgiOS|GSA|Safari|Edge?|EdgA|OPR|OPT|OPX|SamsungBrowser|YaBrowser|YaSearchBrowser"
+    r"|YaSearchApp|YaApp_Android|SA|BroPP|UCBrowser|Quark|MQQBrowser|TBS|(?:XiaoMi/)?MiuiBrowser|HuaweiBrowser"
+    r"|HeyTapBrowser|VivoBrowser|Silk|DuckDuckGo|Ddg)/[\d.]+(?:arm(?:64)?|/apad)?|Mobile(?:/\w{4,8})?|webOmni|\(lite\)"
+)
 _PLAIN = re.compile(
     r"Mozilla/5\.0 \((?:Windows NT \d+\.\d(?:; Win64; x64|; WOW64)?|Macintosh; Intel Mac OS X [\d_.]+"
-    r"|X11; (?:U; )?(?:Ubuntu; )?(?:Linux|CrOS) \w+(?: [\d.]+)?|(?:Linux; )?Android \d[\d.]*; (?:K|Mobile"
-    r"|Tablet)(?:; wv)?"
-    r"|(?:iPhone|iPad|iPod touch)(?:; U)?; CPU (?:iPhone )?OS [\d_]+ like Mac OS X)(?:; rv:[\d.]+)?\) "
-    rf"(?:AppleWebKit/{_VERSION} \(KHTML, like Gecko\)(?: Version/{_VERSION})?(?: (?:Chrome|CriOS|FxiOS|EdgiOS"
-    rf"|GSA)/{_VERSION})?"
-    rf"(?: Mobile(?:/\w{{4,8}})?)?(?: Safari/{_VERSION})?(?: (?:Edge?|EdgA|OPR|SamsungBrowser|YaBrowser)/{_VERSION})?"
-    rf"|Gecko/(?:20100101|{_VERSION}) Firefox/{_VERSION})",
+    r"|X11; (?:U; )?(?:Ubuntu; )?(?:Linux|CrOS) \w+(?: [\d.]+)?"
+    rf"|(?:Linux; )?(?:U; |arm(?:_64)?; )?Android \d[\d.]*; (?:{_LANGUAGE}; )?(?:K|Mobile|Tablet)(?:; wv)?"
+    rf"|(?:iPhone|iPad|iPod(?: touch)?)(?:; U)?; CPU (?:iPhone )?OS [\d_]+ like Mac OS X(?:; {_LANGUAGE})?"
+    r")(?:; rv:[\d.]+)?\) "
+    rf"(?:AppleWebKit/[\d.]+ \(KHTML, like Gecko\)(?: (?:{_WORD}))*"
+    r"( \[Pinterest/(?:Android|iOS)\]| TwitterAndroid| Twitter for i(?:Phone|Pad)| Line/[\d.]+(?:/IAB)?)?"
+    r"|Gecko/(?:20100101|[\d.]+) Firefox/[\d.]+)",
     re.ASCII,
 )
 
@@ -159,28 +164,30 @@ class Anatomy(NamedTuple):
     Explorer's comment is not in it, because every installed program could write into it (its registry key User
     Agent\\Post Platform), nor are the strings of phones, televisions and Opera, which no list has been made against.
     `is_plain`: nothing but the words of a widespread browser, so that no list of names has anything to look for.
+    `own_words` is what an app adds.
     """
 
     frame: str
     bare: str
     asked: str
     is_plain: bool
+    own_words: str
 
 
-@lru_cache(maxsize=REMEMBERED)
 def dissect(user_agent: str) -> Anatomy:
     """Return frame and bare text of a user agent."""
-    bare = without_own_words(user_agent[:LONGEST]).strip()
-    if "Android" in bare:
-        bare = _DEVICE.sub(r"\1K", bare, count=1)
-    if _PLAIN.fullmatch(bare):
-        return Anatomy("browser", bare, "", True)
+    bare, own_words = without_own_words(user_agent[:LONGEST])
+    bare = bare.strip()
+    if (android := bare.find("; Android")) >= 0 and (device := _DEVICE.search(bare, android + 2)):
+        bare = f"{bare[: device.end(1)]}K{bare[device.end() :]}"
+    if (plain := _PLAIN.fullmatch(bare)) is not None:
+        return Anatomy("browser", bare, "", True, own_words or plain[1] or "")
     if _HAS_INNOCENT.fits(bare):
         bare = _INNOCENT.sub("", bare).strip()
     # an app that asks for itself leaves nothing but its own words
     frame = "phone" if bare in ("", "(null)") and "[FB" in user_agent else _frame(bare)
     asked = _EXPLORER.sub("(", bare, count=1) if frame in ("browser", "") else ""
-    return Anatomy(frame, bare, asked, False)
+    return Anatomy(frame, bare, asked, False, own_words)
 
 
 def _frame(text: str) -> str:

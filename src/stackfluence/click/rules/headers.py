@@ -75,32 +75,31 @@ def unlike_accept(signals: Signals) -> TrafficReason | None:
     """An Accept that this engine sends with no page."""
     claim = signals.claim
     engine = claim.engine
-    if not engine or _is_ahead(signals):
+    if not engine:
         return None
     accept = signals.fields.get("accept", "")
     if not accept.startswith("text/html"):
         is_stock_android = engine == "webkit" and claim.platform not in ("ios", "macos")  # application/xml came first
-        return None if is_stock_android and "text/html" in accept else TrafficReason.unlike_navigation
-    if engine == "webkit":
-        return TrafficReason.unlike_navigation if "image/webp" in accept else None
-    if engine == "blink":
-        is_unlike = claim.major >= _APNG_SINCE and "image/apng" not in accept
+        is_unlike = not is_stock_android or "text/html" not in accept
+    elif engine == "webkit":
+        is_unlike = "image/webp" in accept
+    elif engine == "blink":
+        is_unlike = claim.major >= _APNG_SINCE and "image/apng" not in accept and not signals.has_own_habits
     else:
-        is_unlike = "image/apng" in accept or (
-            claim.major >= _AVIF_SINCE and "image/webp" in accept and "image/avif" not in accept
-        )
-    return TrafficReason.unlike_navigation if is_unlike and not signals.has_own_habits else None
+        is_unlike = (
+            "image/apng" in accept
+            or (claim.major >= _AVIF_SINCE and "image/webp" in accept and "image/avif" not in accept)
+        ) and not signals.has_own_habits
+    return TrafficReason.unlike_navigation if is_unlike and not _is_ahead(signals) else None
 
 
 def unlike_destination(signals: Signals) -> TrafficReason | None:
     """Fetch metadata of something else than a page: a script's fetch, an image, a beacon."""
     fields = signals.fields
     mode, destination = fields.get("sec-fetch-mode"), fields.get("sec-fetch-dest")
-    if (mode is None and destination is None) or _is_ahead(signals):
-        return None
     if mode in _PAGE_MODES and (destination is None or destination in _PAGE_DESTINATIONS):
         return None
-    return TrafficReason.unlike_navigation
+    return None if _is_ahead(signals) else TrafficReason.unlike_navigation
 
 
 def copied_navigation(signals: Signals) -> TrafficReason | None:
@@ -156,7 +155,7 @@ def missing_headers(signals: Signals) -> TrafficReason | None:
 def unlike_header_order(signals: Signals) -> TrafficReason | None:
     """Headers in an order, or with capitals, that this engine doesn't write; weak, and only where order is kept."""
     engine = signals.claim.engine
-    if not engine or not signals.is_order_kept or _is_ahead(signals):
+    if not engine or not signals.is_order_kept:
         return None
     fields = signals.fields  # in the order they came in
     if engine == "webkit":
@@ -167,8 +166,9 @@ def unlike_header_order(signals: Signals) -> TrafficReason | None:
         is_unlike = found != sorted(found)
         if not is_unlike and engine == "blink" and "sec-ch-ua" in fields:
             # Chromium writes this one in lower case under HTTP/1.1 too
-            is_unlike = all(name != "sec-ch-ua" for name, _ in signals.headers)
-    return TrafficReason.unlike_header_order if is_unlike and not signals.has_own_habits else None
+            is_unlike = "sec-ch-ua" not in [name for name, _ in signals.headers]
+    is_unlike = is_unlike and not signals.has_own_habits and not _is_ahead(signals)
+    return TrafficReason.unlike_header_order if is_unlike else None
 
 
 def automation_header(signals: Signals) -> TrafficReason | None:

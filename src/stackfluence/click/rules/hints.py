@@ -9,12 +9,13 @@ switched on); `user_agent_utils_unittest.cc` holds examples.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from stackfluence.click.signals import Rule, Signals
 from stackfluence.vocabulary import TrafficReason
 
+HINTS = frozenset(("sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform"))  # without any of them no rule here has a say
 Brands = tuple[tuple[str, str], ...]  # brand and version, in the order sent
 
 # Which platform may be hinted under which user agent. A phone that asks for the desktop site says Linux in its user
@@ -35,7 +36,7 @@ _OTHER_IOS_BROWSER = re.compile(r"\b(?:CriOS|EdgiOS|FxiOS|OPT|OPiOS)/")
 # Brands of browsers that leave Chromium's list as it is but for their own name, which stands where Chrome's does
 _CHROMIUM_LISTS = frozenset(("Google Chrome", "Microsoft Edge", "Brave", "Opera", "HeadlessChrome"))
 _CHROMIUM_ORDERS = frozenset(("Google Chrome", "Microsoft Edge", "HeadlessChrome"))
-_OTHER_BROWSER = re.compile(r"(?:Edg|EdgA|OPR|SamsungBrowser)/")  # these never call themselves Google Chrome
+_OTHER_BROWSERS = ("Edg/", "EdgA/", "OPR/", "SamsungBrowser/")  # these never call themselves Google Chrome
 
 BRANDS_SINCE = 111
 BRANDS_UNTIL = 180  # not released when this was written: a later Chromium may build its list in another way
@@ -46,9 +47,10 @@ _ORDERS_OF_3 = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)
 
 def read_brands(value: str) -> Brands:
     """Return brand and version of each entry of a Sec-CH-UA, in order; what is no entry is left out."""
-    return tuple((found[1], found[2]) for found in _BRAND.finditer(value))
+    return tuple(_BRAND.findall(value))
 
 
+@cache
 def greased_brand(major: int) -> tuple[str, str]:
     """Return the name and version of the brand that Chromium makes up from its major version (111 and later).
 
@@ -58,6 +60,7 @@ def greased_brand(major: int) -> tuple[str, str]:
     return f"Not{first}A{second}Brand", _GREASE_VERSIONS[major % len(_GREASE_VERSIONS)]
 
 
+@lru_cache(maxsize=2_000)
 def brand_names(major: int, vendor: str = "") -> tuple[str, ...]:
     """Return the names in Chromium's brand list, in its order: made up, `Chromium`, and the vendor's where it has one.
 
@@ -127,7 +130,9 @@ def other_form(signals: Signals) -> TrafficReason | None:
 
 def other_browser(signals: Signals) -> TrafficReason | None:
     """Google Chrome among the brands of a browser that says it is another one."""
-    if '"Google Chrome"' not in signals.fields.get("sec-ch-ua", "") or not _OTHER_BROWSER.search(signals.user_agent):
+    if '"Google Chrome"' not in signals.fields.get("sec-ch-ua", ""):
+        return None
+    if not any(name in signals.user_agent for name in _OTHER_BROWSERS):
         return None
     return None if signals.has_own_habits else TrafficReason.contradicting_hints
 
@@ -157,11 +162,12 @@ def _judge(value: str) -> _Judged:
 
 def _is_built(brands: Brands, major: int) -> bool:
     """Whether Chromium of this major version builds such a list, or nothing is known of how it is built."""
-    made_up, made_up_version = greased_brand(major)
-    vendors = [name for name, _ in brands if name != "Chromium" and not _is_made_up(name)]
+    made_up = greased_brand(major)
+    known = ("Chromium", made_up[0])
+    vendors = [name for name, _ in brands if name not in known and not _is_made_up(name)]
     if len(vendors) > 1 or not _CHROMIUM_LISTS.issuperset(vendors):
         return True
-    if not any(name == made_up and version.partition(".")[0] == made_up_version for name, version in brands):
+    if made_up not in [(name, version.partition(".")[0]) for name, version in brands]:
         return False
     return not _CHROMIUM_ORDERS.issuperset(vendors) or tuple(name for name, _ in brands) == brand_names(major, *vendors)
 

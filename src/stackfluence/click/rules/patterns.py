@@ -60,15 +60,34 @@ class Patterns:
         return any(pattern.search(text) for pattern in self._looking)
 
 
+class Tables:
+    """Several patterns searched in one go, without regard to case, of which the first that fits counts."""
+
+    def __init__(self, patterns: Iterable[str], memory: int = MEMORY) -> None:
+        self._set = re2.Set.SearchSet(_options(True, memory))
+        for pattern in patterns:
+            self._set.Add(pattern)
+        self._set.Compile()
+
+    def first(self, text: str) -> int | None:
+        """Return the place of the first pattern that is found in the text, None for none."""
+        fitting = self._set.Match(text)
+        return min(fitting) if fitting else None
+
+
 def _compile(patterns: list[str], is_folded: bool, memory: int) -> re2.Set | None:
     """Return a set of the patterns' union alone: it answers in half the time of a search, which says where as well."""
     if not patterns:
         return None
+    union = re2.Set.SearchSet(_options(is_folded, memory))
+    union.Add("|".join(f"(?:{pattern})" for pattern in patterns))
+    union.Compile()
+    return union
+
+
+def _options(is_folded: bool, memory: int) -> re2.Options:
     options = re2.Options()
     options.case_sensitive = not is_folded
     options.never_capture = True
     options.max_mem = memory
-    union = re2.Set.SearchSet(options)
-    union.Add("|".join(f"(?:{pattern})" for pattern in patterns))
-    union.Compile()
-    return union
+    return options

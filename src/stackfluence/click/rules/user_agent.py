@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from stackfluence.click.rules import names
-from stackfluence.click.rules.frames import dissect
 from stackfluence.click.rules.lists import CRAWLERS, ISBOT_STARTS, ISBOT_WORDS
 from stackfluence.click.rules.patterns import Patterns
 from stackfluence.click.signals import Rule, Signals
@@ -28,6 +27,8 @@ _GARBLED = Patterns(
     ),
     is_folded=False,
 )
+# kinds that have no app for people: also in an app's frame nobody looks at the page
+_SHOWN_TO_NOBODY = frozenset((TrafficReason.uptime_monitor, TrafficReason.headless_browser, TrafficReason.attack))
 SHORTEST = 3  # characters; shorter ones, `-` say, are placeholders
 
 
@@ -38,16 +39,13 @@ def says_nothing(signals: Signals) -> TrafficReason | None:
 
 def names_itself(signals: Signals) -> TrafficReason | None:
     """A robot's name, or a word that only robots use; the kind of robot is the reason."""
-    anatomy = dissect(signals.user_agent)
-    if anatomy.is_plain:
-        return None
+    anatomy = signals.anatomy
     found = names.find(anatomy.bare) or CRAWLERS.find(anatomy.bare)
-    is_in_app = bool(signals.in_app_browser) or "Electron/" in signals.user_agent
-    if found is not None and is_in_app and not names.ROBOT_WORDS.fits(anatomy.bare):
-        return (
-            None  # the app of a service, ChatGPT's or Tumblr's, shows a page to a person; its robot says that it is one
-        )
-    return found
+    is_in_app = bool(signals.in_app_browser) and found not in _SHOWN_TO_NOBODY
+    if found is None or not (is_in_app or "Electron/" in signals.user_agent):
+        return found
+    # the app of a service, ChatGPT's or Tumblr's, shows a page to a person; its robot says that it is one
+    return found if names.ROBOT_WORDS.fits(anatomy.bare) else None
 
 
 def fits_list(signals: Signals) -> TrafficReason | None:
@@ -56,8 +54,8 @@ def fits_list(signals: Signals) -> TrafficReason | None:
     A robot that has named itself isn't asked about again: one word is not two reasons. Nor is isbot asked where no
     frame fits: its patterns for such strings see what `fits_no_frame` sees.
     """
-    anatomy = dissect(signals.user_agent)
-    if anatomy.is_plain or signals.in_app_browser:
+    anatomy = signals.anatomy
+    if signals.in_app_browser:
         return None
     asked, bare = anatomy.asked, anatomy.bare
     # Google's App Engine adds its name to any user agent: of programs, and of people behind the free proxies on it
@@ -69,7 +67,7 @@ def fits_list(signals: Signals) -> TrafficReason | None:
 
 def fits_no_frame(signals: Signals) -> TrafficReason | None:
     """A string that is built like none of a browser, a phone, a television."""
-    return None if dissect(signals.user_agent).frame else TrafficReason.unlikely_user_agent
+    return None if signals.anatomy.frame else TrafficReason.unlikely_user_agent
 
 
 def garbles_frame(signals: Signals) -> TrafficReason | None:
@@ -77,8 +75,8 @@ def garbles_frame(signals: Signals) -> TrafficReason | None:
 
     It knows no robot by name, so it finds those nobody has met: whoever copies a browser's string by hand slips anew.
     """
-    anatomy = dissect(signals.user_agent)
-    if anatomy.is_plain or signals.in_app_browser:
+    anatomy = signals.anatomy
+    if signals.in_app_browser:
         return None
     return TrafficReason.unlikely_user_agent if _GARBLED.fits(anatomy.bare) else None
 
