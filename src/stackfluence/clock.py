@@ -14,8 +14,8 @@ _POOL_BYTES = 4096  # one getrandom(2) call (about 0.6 µs) serves 400 event ids
 _pool = b""
 _pool_at = _POOL_BYTES
 
-_TAIL_BYTES = 10  # of a UUIDv7, after its time
-_TAILS_BYTES = 400 * _TAIL_BYTES
+UUID_TAIL_BYTES = 10  # of a UUIDv7, after its time
+_TAILS_BYTES = 400 * UUID_TAIL_BYTES
 _VERSION_AND_VARIANT = int.from_bytes(b"\x70\0\x80\0\0\0\0\0\0\0" * 400, "big")
 _RANDOM_BITS = int.from_bytes(b"\x0f\xff\x3f\xff\xff\xff\xff\xff\xff\xff" * 400, "big")
 _tails, _tails_hex = b"", ""
@@ -63,10 +63,16 @@ def uuid7(at_ms: int) -> tuple[bytes, str]:
         _uuid_time = at_ms.to_bytes(6, "big")
         text = _uuid_time.hex()
         _uuid_ms, _uuid_time_text = at_ms, f"{text[:8]}-{text[8:]}"
-    start, end = _tail_at, _tail_at + _TAIL_BYTES
+    start, end = _tail_at, _tail_at + UUID_TAIL_BYTES
     _tail_at = end
     tail = _tails_hex[2 * start : 2 * end]
     return _uuid_time + _tails[start:end], f"{_uuid_time_text}-{tail[:4]}-{tail[4:8]}-{tail[8:]}"
+
+
+def uuid7_of(at_ms: int, tail: bytes) -> bytes:
+    """Return the UUIDv7 of a time and 10 random bytes, six bits of which give way to version and variant."""
+    version, variant = 0x70 | tail[0] & 0x0F, 0x80 | tail[2] & 0x3F
+    return b"%b%c%c%c%b" % (at_ms.to_bytes(6, "big"), version, tail[1], variant, tail[3:])
 
 
 def uuid_text(raw: bytes) -> str:

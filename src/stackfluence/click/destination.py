@@ -41,6 +41,7 @@ class Destination:
 
     __slots__ = (
         "_bare",
+        "_before_id",
         "fallback",
         "flags",
         "head",
@@ -74,6 +75,7 @@ class Destination:
         elif query and not query.endswith(b"&"):
             address += b"&"
         self.head = address
+        self._before_id = address + PARAMETER + b"="
         self.tail = hash_sign + fragment
         bounds = (link.expires_at_ms, link.ends_at_ms, link.starts_at_ms)
         self.is_always_open = link.status == "active" and bounds == (None, None, None)
@@ -89,6 +91,8 @@ class Destination:
 
     def address(self, query: bytes, signed_click_id: bytes) -> bytes:
         """Return the Location for a request's raw query and a click ID; empty: without one, as HEAD gets it."""
+        if signed_click_id and not query:
+            return self._before_id + signed_click_id + self.tail
         passed = self._passed(query) if query else b""
         if signed_click_id:
             return b"%b%b%b=%b%b" % (self.head, passed, PARAMETER, signed_click_id, self.tail)

@@ -8,13 +8,14 @@ differ in what is not kept of them.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from stackfluence.click.bot_score import Reading, read
 from stackfluence.click.visitor import referrer_host
+from stackfluence.native import compiled
 
 if TYPE_CHECKING:
     from stackfluence.click.judge import Verdicts
@@ -132,15 +133,7 @@ class Heads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
-
-    def find(self, data: bytes) -> tuple[bytes, Head, bytes] | None:
-        """Return target, head and X-Forwarded-For of a request for a link that brings a known block, else None."""
-        line = _LINK_LINE.match(data)
-        if line is None or b"\0" in data:
-            return None
-        block, forwarded = _without_addresses(data[line.end() :])
-        head = self._known.get(block)
-        return None if head is None else (line[1], head, forwarded or head.forwarded)
+        self.find = partial(find_head, self._known)
 
     def learn(self, data: bytes, request: Request) -> None:
         """Remember the header block of what was read as one request, when it was for a link and others may share it."""
@@ -175,3 +168,14 @@ def _without_addresses(block: bytes) -> tuple[bytes, bytes]:
     if end < 0 or _ADDRESSES.fullmatch(block, start, end) is None:
         return block, b""
     return b"%b\0%b" % (block[:start], block[end:]), block[start:end]
+
+
+@compiled
+def find_head(known: dict[bytes, Head], message: bytes) -> tuple[bytes, Head, bytes] | None:
+    """Return target, head and X-Forwarded-For of a request for a link that brings a known block, else None."""
+    line = _LINK_LINE.match(message)
+    if line is None or b"\0" in message:
+        return None
+    block, forwarded = _without_addresses(message[line.end() :])
+    head = known.get(block)
+    return None if head is None else (line[1], head, forwarded or head.forwarded)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,15 +12,16 @@ from stackfluence.click.head import Head
 from stackfluence.click.rules.arrival import parameter_reasons
 from stackfluence.click.visitor import ip_prefix, landing_parameters, read_query, visitor_hashes
 from stackfluence.clock import now_ms as clock_ms
-from stackfluence.clock import random_bytes, rfc3339, uuid7
-from stackfluence.events.event import NOTHING, SALT_BYTES
+from stackfluence.clock import UUID_TAIL_BYTES, random_bytes, rfc3339, uuid7_of, uuid_text
+from stackfluence.events.event import SALT_BYTES, commitment
+from stackfluence.native import compiled
 from stackfluence.vocabulary import RedirectOutcome, TrafficReason
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Edge
     from stackfluence.click.request import Request
 
-_NOTHING_KEPT = sha256(NOTHING)
+_DRAWN_BYTES = SALT_BYTES + UUID_TAIL_BYTES
 encode = msgspec.json.Encoder().encode
 _FOUND = (
     b"HTTP/1.1 302 Found\r\ncache-control: private, no-store\r\nx-robots-tag: noindex\r\ncontent-length: 0\r\n"
@@ -61,35 +61,48 @@ def follow(edge: Edge, request: Request, destination: Destination, query: bytes)
     leaf, expiring, found = (head.leaf, head.expiring, ()) if not query else _landing(query, head)
     address = request.address
     prefix = ip_prefix(address)
-    if head.is_opted_out:
-        consent, today = "opted_out", ""
-    else:
-        consent = "unknown"
+    today = before = ""
+    if not head.is_opted_out:
         today, before = visitor_hashes(edge.snapshot.salts, now_ms, destination.organization, address, head.user_agent)
-        leaf = (
-            f'{leaf}"visitor_hash":"{today}","visitor_hash_before":"{before}",'
-            if before
-            else f'{leaf}"visitor_hash":"{today}",'
-        )
-        expiring = f'{expiring},"ip_prefix":"{prefix}"'
+    velocity = edge.judge.velocity
     if request.forwarded and request.is_behind_unknown_proxy:  # one address for everybody: nobody's pace can be told
         edge.hidden += 1
-        today = prefix = ""
-    judge = edge.judge
-    found += judge.velocity.count(destination.organization, destination.link_id, today, prefix, clock_ms())
-    judged = judge.members(head.evidence, judge.places.find(address), found)
-    personal = f'{{"salt":"{random_bytes(SALT_BYTES).hex()}",{expiring}}}'.encode()
-    promise = _NOTHING_KEPT.copy()  # a copy costs half of a new one
-    promise.update(sha256(personal).digest())  # event.commitment(b"", personal), written out
-    event, event_id = uuid7(now_ms)
-    at = rfc3339(now_ms)
+        found += velocity.count(destination.organization, destination.link_id, "", "", clock_ms())
+    else:
+        found += velocity.count(destination.organization, destination.link_id, today, prefix, clock_ms())
+    judged = edge.judge.members(head.evidence, edge.judge.places.find(address), found)
+    event, body, personal = click_event(
+        now_ms, rfc3339(now_ms), random_bytes(_DRAWN_BYTES), destination.leaf, judged, leaf, expiring, today, before,
+        prefix, head.is_opted_out,
+    )  # fmt: skip
+    ticket = (request, destination, query, event)
+    journal.append(destination.organization, body, personal, edge.settle_click, ticket)
+
+
+@compiled
+def click_event(
+    at_ms: int, at: str, drawn: bytes, link: str, judged: str, leaf: str, expiring: str, today: str, before: str,
+    prefix: str, is_opted_out: bool,
+) -> tuple[bytes, bytes, bytes]:  # fmt: skip
+    """Return a click's UUIDv7, and its leaf and personal part as the journal takes them.
+
+    `drawn` are 26 random bytes. `link`, `judged`, `leaf` and `expiring` are members of JSON objects; `judged` ends with
+    a comma, `leaf` too unless it is empty. `today` and `before` are the visitor's hashes, `prefix` that of the address:
+    none is kept of who opted out.
+    """
+    event = uuid7_of(at_ms, drawn[SALT_BYTES:])
+    event_id = uuid_text(event)
+    consent = "opted_out" if is_opted_out else "unknown"
+    if not is_opted_out:
+        leaf += f'"visitor_hash":"{today}",' + (f'"visitor_hash_before":"{before}",' if before else "")
+        expiring += f',"ip_prefix":"{prefix}"'
+    personal = f'{{"salt":"{drawn[:SALT_BYTES].hex()}",{expiring}}}'.encode()
     body = (
         f'"event_id":"{event_id}","event_type":"click","occurred_at":"{at}","received_at":"{at}","click_id":"{event_id}",'
-        f'{destination.leaf},{judged}{leaf}"trust_tier":"server","consent":"{consent}",'
-        f'"personal_commitment":"{promise.hexdigest()}"}}'
+        f'{link},{judged}{leaf}"trust_tier":"server","consent":"{consent}",'
+        f'"personal_commitment":"{commitment(b"", personal)}"}}'
     )
-    ticket = (request, destination, query, event)
-    journal.append(destination.organization, body.encode(), b"\t" + personal, edge.settle_click, ticket)
+    return event, body.encode(), b"\t" + personal
 
 
 def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:

@@ -8,6 +8,8 @@ from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import parse_qsl, urlsplit
 
+from stackfluence.native import compiled
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = tuple[Network, ...]
 
@@ -81,6 +83,7 @@ def ip_prefix(address: str) -> str:
     return str(ipaddress.ip_network(f"{parsed}/{24 if parsed.version == 4 else 48}", strict=False))
 
 
+@compiled
 def visitor_hash(salt: bytes, organization_id: bytes, address: str, user_agent: bytes) -> str:
     """Return 128 bits that are the same for one visitor of one organization on one day, and mean nothing after it.
 

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from stackfluence.clock import random_bytes
+from stackfluence.native import compiled
 
 SCHEMA_VERSION = 1
 SALT_BYTES = 16
@@ -168,6 +169,7 @@ def half_hash(half: bytes) -> bytes:
     return hashlib.sha256(half).digest() if half else NOTHING
 
 
+@compiled
 def join_line(organization_id: bytes, node: bytes, seq: int, body: bytes, personal: bytes) -> bytes:
     """Return the journal line of an encoded leaf; `personal` is `kept TAB expiring`."""
     line = b'{"schema_version":%d,"organization_id":"%b","node":"%b","seq":%d,%b\t%b' % (
