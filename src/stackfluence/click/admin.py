@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from stackfluence.click.edge import Edge, Route
     from stackfluence.click.exchange import Exchange
+    from stackfluence.click.redirect import Taken
     from stackfluence.click.request import Request
     from stackfluence.click.server import Server
     from stackfluence.click.visitor import Networks
@@ -24,6 +25,7 @@ class Admin:
 
     proxies: Networks = ()
     core_socket = ""
+    kit = ()
 
     def __init__(
         self, edge: Edge, server: Server, intake_counts: Counter[str], exchange: Exchange | None = None
@@ -33,6 +35,10 @@ class Admin:
         self._server = server
         self._intake_counts = intake_counts
         self._exchange = exchange
+
+    def take(self, request: Request, click: Taken) -> None:
+        """Never asked: without a kit nothing is a usual click."""
+        raise AssertionError("a click on an admin page")
 
     def tick(self) -> None:
         """Take the time over from the edge."""

@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import re
 import struct
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -38,7 +37,7 @@ _STANDARD = bytes.maketrans(b"-_", b"+/")
 _SPELLING = re.compile(r"[\w-]{62}[AEIMQUYcgkosw048]", re.ASCII)  # 376 of 378 bits: the last two are zero
 _MAX_KEYS = 100_000  # about 30 MB; 70 MB in Python
 
-Mint = Callable[[bytes, int], bytes]
+Mint = partial[bytes]  # of `mint`: all but event and flags are given
 
 
 class ClickId(NamedTuple):

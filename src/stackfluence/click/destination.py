@@ -7,11 +7,13 @@ with the destination's as the most lenient servers would read them, and the ones
 from __future__ import annotations
 
 import re
+from functools import partial
 from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
 import msgspec
 
-from stackfluence.click.click_id import TEST, Mint
+from stackfluence.click.click_id import TEST, Mint, PreparedKey, mint
+from stackfluence.native import compiled
 from stackfluence.names import ascii_host
 from stackfluence.snapshot import Link
 
@@ -41,7 +43,7 @@ class Destination:
 
     __slots__ = (
         "_bare",
-        "_before_id",
+        "answer",
         "fallback",
         "flags",
         "head",
@@ -56,11 +58,11 @@ class Destination:
         "tail",
     )
 
-    def __init__(self, link: Link, mint: Mint) -> None:
+    def __init__(self, link: Link, minting: Mint) -> None:
         self.link = link
         self.link_id = link.id.encode()
         self.is_stale = False  # the snapshot has a newer one
-        self.mint = mint
+        self.mint = minting
         share = _LinkShare(link.id, link.creator_id, link.campaign_id, link.asset_slug, link.is_test)
         self.leaf = _encode(share).decode()[1:-1]
         self.flags = TEST if link.is_test else 0
@@ -75,8 +77,8 @@ class Destination:
         elif query and not query.endswith(b"&"):
             address += b"&"
         self.head = address
-        self._before_id = address + PARAMETER + b"="
         self.tail = hash_sign + fragment
+        self.answer = partial(answer_found, address + PARAMETER + b"=", self.tail, *minting.args)
         bounds = (link.expires_at_ms, link.ends_at_ms, link.starts_at_ms)
         self.is_always_open = link.status == "active" and bounds == (None, None, None)
 
@@ -91,8 +93,6 @@ class Destination:
 
     def address(self, query: bytes, signed_click_id: bytes) -> bytes:
         """Return the Location for a request's raw query and a click ID; empty: without one, as HEAD gets it."""
-        if signed_click_id and not query:
-            return self._before_id + signed_click_id + self.tail
         passed = self._passed(query) if query else b""
         if signed_click_id:
             return b"%b%b%b=%b%b" % (self.head, passed, PARAMETER, signed_click_id, self.tail)
@@ -103,6 +103,14 @@ class Destination:
             query = query[:MAX_PASSED].rpartition(b"&")[0]  # half a network's click ID is none
         kept = [pair for pair in query.split(b"&") if pair and lenient_name(pair) not in self.own_names]
         return _UNSAFE.sub(_percent, b"&".join(kept)) + b"&" if kept else b""
+
+
+@compiled
+def answer_found(
+    before: bytes, behind: bytes, key: PreparedKey, head: bytes, middle: bytes, found: bytes, event: bytes, flags: int
+) -> bytes:
+    """Return the answer to a click without parameters: `found` and the address, with an ID as `mint` gives it."""
+    return b"%b%b%b%b\r\n\r\n" % (found, before, mint(key, head, middle, event, flags), behind)
 
 
 def fill_macros(link: Link) -> str:

@@ -15,6 +15,7 @@ from stackfluence import snapshot
 from stackfluence.click import redirect
 from stackfluence.click.judge import Judge
 from stackfluence.click.links import Snapshot
+from stackfluence.click.redirect import Kit, Taken
 from stackfluence.click.visitor import Networks
 from stackfluence.events.journal import Journal
 from stackfluence.names import is_link_key
@@ -39,6 +40,10 @@ class Site(Protocol):
     date: bytes
     proxies: Networks
     core_socket: str
+    kit: Kit
+
+    def take(self, request: Request, click: Taken) -> None:
+        """Put a click on disk that `usual_click` took."""
 
     def tick(self) -> None:
         """Called once a second."""
@@ -72,7 +77,8 @@ class Edge:
         self.recorded = 0  # clicks answered with an ID that is on disk
         self.counts: Counter[str] = Counter()  # every other RedirectOutcome
         self.hidden = 0  # clicks through a proxy nearby that isn't among the trusted ones
-        self.date = b""
+        self.date = self.found = b""  # the Date header's text, and a redirect up to its address
+        self.kit = redirect.kit_of(links, journal, judge)
         self.routes: list[tuple[frozenset[bytes], bytes, Route]] = [
             (
                 frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")),
@@ -89,8 +95,15 @@ class Edge:
         self.tick()
 
     def tick(self) -> None:
-        """Called once a second: the Date header's text, RFC 9110 section 6.6.1."""
+        """Called once a second: the Date header's text, RFC 9110 section 6.6.1, and what holds it."""
         self.date = formatdate(usegmt=True).encode()
+        self.found = redirect.FOUND % self.date
+
+    def take(self, request: Request, click: Taken) -> None:
+        """Put a click on disk that `usual_click` took; `settle` answers it."""
+        destination, event, body, personal = click
+        ticket = (request, destination, b"", event)
+        self.journal.append(destination.organization, body, personal, self.settle_click, ticket)
 
     def count(self, outcome: RedirectOutcome) -> None:
         """Count how a request for a link ended."""

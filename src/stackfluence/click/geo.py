@@ -181,14 +181,14 @@ class Places:
         self._folder = settings.data_path / "geoip"
         self._refused_signatures: dict[str, tuple[int, int, int]] = {}
         self._files: dict[str, GeoFile] = {}
-        self._cache: dict[str, Place] = {}
+        self.cache: dict[str, Place] = {}
         self._known: dict[tuple[str, int], Place] = {}
         for kind in _KINDS:
             self._open_first(kind, is_strict)
 
     def find(self, address: str) -> Place:
         """Return where an address is; UNKNOWN for what is no address or in no file."""
-        place = self._cache.get(address)
+        place = self.cache.get(address)
         return self._look_up(address) if place is None else place
 
     @property
@@ -263,7 +263,7 @@ class Places:
             self._refuse(kind, path, str(refusal))
             return False
         self._files = {**self._files, kind: opened}
-        self._known, self._cache = {}, {}  # after the files: what is read from the old ones goes into the old cache
+        self._known, self.cache = {}, {}  # after the files: what is read from the old ones goes into the old cache
         self._refused_signatures.pop(kind, None)
         self.problems.pop(kind, None)
         log.info("geoip_replaced", extra={"kind": kind, "version": opened.version})
@@ -275,7 +275,7 @@ class Places:
         log.error("geoip_refused", extra={"kind": kind, "path": str(path), "reason": reason})
 
     def _look_up(self, address: str) -> Place:
-        cache, known, files = self._cache, self._known, self._files
+        cache, known, files = self.cache, self._known, self._files
         plain = address[7:] if address.startswith("::ffff:") and "." in address else address
         country = country_of(_record(files.get("country"), plain))
         record = _record(files.get("asn"), plain)

@@ -132,8 +132,8 @@ class Heads:
     """
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Head] = {}
-        self.find = partial(find_head, self._known)
+        self.known: dict[bytes, Head] = {}
+        self.find = partial(find_head, self.known)
 
     def learn(self, data: bytes, request: Request) -> None:
         """Remember the header block of what was read as one request, when it was for a link and others may share it."""
@@ -146,9 +146,9 @@ class Heads:
             return
         if block.lower().count(b"\r\nx-forwarded-for:") > 1:
             return
-        if len(self._known) >= REMEMBERED:
-            self._known.clear()
-        self._known[_without_addresses(block)[0]] = head
+        if len(self.known) >= REMEMBERED:
+            self.known.clear()
+        self.known[_without_addresses(block)[0]] = head
 
 
 _LINK_LINE = re.compile(rb"GET (/c/[\w\-.~!$&'()*+,;=:@/?%]+) HTTP/1\.1(?=\r\n)", re.ASCII)

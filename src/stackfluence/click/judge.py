@@ -54,7 +54,7 @@ class Judge:
         for verdicts in self._remembered:
             verdicts.clear()
         self._remembered, self._many = [], 0
-        self._versions = {**bot_score.list_versions(), **network.versions(), **self.places.versions()}
+        self.versions = {**bot_score.list_versions(), **network.versions(), **self.places.versions()}
 
     def members(self, evidence: Evidence, place: Place, found: Reasons) -> str:
         """Return the verdict as members of the leaf's JSON object, a comma at the end.
@@ -62,8 +62,8 @@ class Judge:
         `found` are the reasons that this request gave beside its headers and its network: parameters and pace.
         """
         verdicts = evidence.verdicts
-        if verdicts is None or verdicts.versions is not self._versions:
-            verdicts = evidence.verdicts = Verdicts(self._versions)
+        if verdicts is None or verdicts.versions is not self.versions:
+            verdicts = evidence.verdicts = Verdicts(self.versions)
             self._remembered.append(verdicts)
         members = verdicts.get((place, found))
         if members is None:
@@ -79,7 +79,7 @@ class Judge:
         judged = _Judged(
             verdict.score,
             verdict.reasons,
-            self._versions,
+            self.versions,
             reading.ua_family,
             reading.os_family,
             reading.device_class,

@@ -48,13 +48,14 @@ class Snapshot:
         self.hosts: dict[str, Host] = {}
         self.salts: dict[int, bytes] = {}  # by day since 1970
         self.unusable = 0  # links whose destination can't be redirected to
-        self.paths: dict[tuple[bytes, bytes], Destination] = {}  # as requested last
+        self.paths: dict[bytes, Destination] = {}  # by `path host`, as requested last
         self._ready: dict[bytes, Destination] = {}
         self._unnamed: dict[str, set[bytes]] | None = None  # while a full answer comes in: what it has not named yet
 
     def at(self, host: bytes, path: bytes) -> Destination | None:
         """Return the link that answers at a request's Host and raw path, remembering it for the next time."""
-        ready = self.paths.get((host, path))
+        asked = b"%b %b" % (path, host)  # a path has no blank
+        ready = self.paths.get(asked)
         if ready is not None and not ready.is_stale:
             return ready
         key = self.key_of(host, path)
@@ -62,7 +63,7 @@ class Snapshot:
         if ready is not None and len(host) + len(path) <= MAX_REMEMBERED_LENGTH:
             if len(self.paths) >= MAX_REMEMBERED:
                 self.paths.clear()
-            self.paths[host, path] = ready
+            self.paths[asked] = ready
         return ready
 
     def find(self, key: bytes) -> Destination | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -10,6 +10,7 @@ from stackfluence.click import click_id
 from stackfluence.click.destination import Destination
 from stackfluence.click.head import Head
 from stackfluence.click.rules.arrival import parameter_reasons
+from stackfluence.click.velocity import REASONS
 from stackfluence.click.visitor import ip_prefix, landing_parameters, read_query, visitor_hashes
 from stackfluence.clock import now_ms as clock_ms
 from stackfluence.clock import UUID_TAIL_BYTES, random_bytes, rfc3339, uuid7_of, uuid_text
@@ -19,29 +20,56 @@ from stackfluence.vocabulary import RedirectOutcome, TrafficReason
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Edge
+    from stackfluence.click.judge import Judge
+    from stackfluence.click.links import Snapshot
     from stackfluence.click.request import Request
+    from stackfluence.events.journal import Journal
 
-_DRAWN_BYTES = SALT_BYTES + UUID_TAIL_BYTES
+DRAWN_BYTES = SALT_BYTES + UUID_TAIL_BYTES
 encode = msgspec.json.Encoder().encode
-_FOUND = (
+FOUND = (
     b"HTTP/1.1 302 Found\r\ncache-control: private, no-store\r\nx-robots-tag: noindex\r\ncontent-length: 0\r\n"
-    b"date: %b\r\nlocation: %b\r\n\r\n"
+    b"date: %b\r\nlocation: "
 )
+_END = b"\r\n\r\n"
 
 
 Ticket = tuple["Request", Destination, bytes, bytes]  # a click on its way to the disk: request, link, query, UUIDv7
+
+
+Taken = tuple[Destination, bytes, bytes, bytes]  # link, UUIDv7, leaf and personal part of a click that was taken whole
+Kit = tuple[Any, ...]  # what `usual_click` needs of an edge; each is the same as long as the edge lives
+
+
+def kit_of(snapshot: Snapshot, journal: Journal, judge: Judge) -> Kit:
+    """Return what `usual_click` needs of an edge."""
+    return (
+        snapshot.paths, snapshot.salts, judge.velocity.organizations, judge.velocity, judge, judge.places,
+        journal.stamp, random_bytes, rfc3339, REASONS, DRAWN_BYTES,
+    )  # fmt: skip
+
+
+@compiled
+def usual_click(
+    kit: Kit, known: dict[bytes, Head], address: str, prefix: str, message: bytes
+) -> Taken | None:
+    """Take a whole click as `follow` would: return its link, UUIDv7, leaf and personal part, None when it is unusual.
+
+    Usual is: a known header block of a visitor who did not opt out, through no proxy, to a link that was requested
+    before and has no dates, without a query; salts, network and verdict are at hand, no count is near a limit for the
+    first time. All else is `redirect`'s, and nothing has happened to it here. Without a compiler that is every click.
+    """
+    return None
 
 
 def redirect(edge: Edge, request: Request) -> None:
     """Answer GET and HEAD of `/c/{creator}/{campaign}[/{asset}]`, at once or when the disk has the click."""
     path, _, query = request.target.partition(b"?")
     host = request.fields.get(b"host", b"") if request.head is None else request.head.host
-    destination = edge.snapshot.paths.get((host, path))
-    if destination is None or destination.is_stale:
-        destination = edge.snapshot.at(host, path)
-        if destination is None:
-            _search(edge, request, host, path)
-            return
+    destination = edge.snapshot.at(host, path)
+    if destination is None:
+        _search(edge, request, host, path)
+        return
     follow(edge, request, destination, query)
 
 
@@ -72,7 +100,7 @@ def follow(edge: Edge, request: Request, destination: Destination, query: bytes)
         found += velocity.count(destination.organization, destination.link_id, today, prefix, clock_ms())
     judged = edge.judge.members(head.evidence, edge.judge.places.find(address), found)
     event, body, personal = click_event(
-        now_ms, rfc3339(now_ms), random_bytes(_DRAWN_BYTES), destination.leaf, judged, leaf, expiring, today, before,
+        now_ms, rfc3339(now_ms), random_bytes(DRAWN_BYTES), destination.leaf, judged, leaf, expiring, today, before,
         prefix, head.is_opted_out,
     )  # fmt: skip
     ticket = (request, destination, query, event)
@@ -114,7 +142,10 @@ def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:
     else:
         edge.count(RedirectOutcome.unrecorded)
         flags |= click_id.UNRECORDED
-    request.answer(_FOUND % (edge.date, destination.address(query, destination.mint(event, flags))))
+    if query:
+        request.answer(edge.found + destination.address(query, destination.mint(event, flags)) + _END)
+    else:
+        request.answer(destination.answer(edge.found, event, flags))
 
 
 def _landing(query: bytes, head: Head) -> tuple[str, str, tuple[TrafficReason, ...]]:
@@ -145,7 +176,7 @@ def _answer_without_event(edge: Edge, request: Request, destination: Destination
     """HEAD gets the redirect, without an ID; other methods are told what a link answers."""
     if request.method == b"HEAD":
         edge.count(RedirectOutcome.head)
-        request.answer(_FOUND % (edge.date, destination.address(query, b"")))
+        request.answer(edge.found + destination.address(query, b"") + _END)
     else:
         request.refuse(405, "method-not-allowed", "A link answers GET and HEAD.", b"allow: GET, HEAD\r\n")
 
@@ -154,7 +185,7 @@ def _turn_away(edge: Edge, request: Request, destination: Destination) -> None:
     """A paused or expired link leads to its fallback, or says that it is gone."""
     if destination.fallback:
         edge.count(RedirectOutcome.fallback)
-        request.answer(_FOUND % (edge.date, destination.fallback))
+        request.answer(edge.found + destination.fallback + _END)
         return
     edge.count(RedirectOutcome.inactive_link)
     request.refuse(410, "inactive-link", "This link is no longer active.")

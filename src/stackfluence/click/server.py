@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from stackfluence.click.head import Heads
+from stackfluence.click.redirect import usual_click
 from stackfluence.click.relay import Relay
 from stackfluence.click.request import Request, cors, take_host_from_target
-from stackfluence.click.visitor import client_address, plain_address
+from stackfluence.click.visitor import client_address, ip_prefix, plain_address
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Site
@@ -56,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_queue",
         "_read",
         "_request",
+        "_usual",
         "deadline",
         "edge",
         "is_proxied",
@@ -92,6 +95,7 @@ class Connection(asyncio.Protocol):
             bool(self.edge.proxies) and client_address(self.peer, b"0.0.0.0", self.edge.proxies) != self.peer
         )
         self._heads = self.server.heads[self.is_proxied]
+        self._usual = partial(usual_click, self.edge.kit, self._heads.known, self.peer, ip_prefix(self.peer))
         self.server.connections.add(self)
         if len(self.server.connections) > MAX_CONNECTIONS:
             self.end(503, "unavailable", "Too many connections.")
@@ -108,6 +112,11 @@ class Connection(asyncio.Protocol):
         if self._is_last:
             return
         is_between = self._request is None and not self._head_bytes and len(data) <= MAX_HEAD
+        if is_between and (click := self._usual(data)) is not None:
+            request = Request(self)
+            self._enqueue(request)
+            self.edge.take(request, click)
+            return
         if is_between and (known := self._heads.find(data)) is not None:
             request = Request(self, known[0])
             _, request.head, request.forwarded = known
@@ -262,16 +271,19 @@ class Connection(asyncio.Protocol):
 
     def _take(self, request: Request) -> None:
         """Answer a request that was read whole, now or later."""
-        self.deadline = FOREVER
-        self._queue.append(request)
-        if len(self._queue) > MAX_PIPELINED:
-            self.hold(QUEUE)
+        self._enqueue(request)
         assert request.route is not None
         try:
             request.route(request)
         except Exception:
             log.exception("request_failed")
             request.refuse(503, "unavailable", "Something went wrong here; it is in the log.")
+
+    def _enqueue(self, request: Request) -> None:
+        self.deadline = FOREVER
+        self._queue.append(request)
+        if len(self._queue) > MAX_PIPELINED:
+            self.hold(QUEUE)
 
     # answers
 

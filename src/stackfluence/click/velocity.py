@@ -42,7 +42,7 @@ Key = Any  # str of a visitor or prefix, bytes of a link or organization, (link,
 _R = TrafficReason
 _ORDER = (_R.possible_duplicate, _R.visitor_velocity, _R.prefix_velocity, _R.link_velocity, _R.organization_velocity)
 _DUPLICATE, _VISITOR, _PREFIX, _LINK, _ORGANIZATION = (1 << at for at in range(5))
-_REASONS = tuple(tuple(reason for at, reason in enumerate(_ORDER) if bits >> at & 1) for bits in range(1 << 5))
+REASONS = tuple(tuple(reason for at, reason in enumerate(_ORDER) if bits >> at & 1) for bits in range(1 << 5))
 
 
 class Window:
@@ -229,7 +229,7 @@ class Velocity:
         self.clicks: list[tuple[bytes, bytes, str, str]] | None = None
         self.organizations: dict[bytes, Counts] = {}
         self._kept = 0
-        self._litter: deque[dict[Key, Any]] = deque()
+        self.litter: deque[dict[Key, Any]] = deque()
         self._rounds: Iterator[bytes] = iter(())
 
     @property
@@ -254,9 +254,9 @@ class Velocity:
             bits = self._count(counts, organization, link, visitor, prefix, now_ms)
         if self.clicks is not None:
             self.clicks.append((organization, link, visitor, prefix))
-        if self._litter:
+        if self.litter:
             self._clear()
-        return _REASONS[bits]
+        return REASONS[bits]
 
     def _count(
         self, counts: Counts, organization: bytes, link: bytes, visitor: str, prefix: str, now_ms: int
@@ -338,7 +338,7 @@ class Velocity:
 
     def _bring(self, counts: Counts, now_ms: int) -> None:
         for window in counts.windows:
-            self._litter += window.turn(now_ms // window.length_ms)
+            self.litter += window.turn(now_ms // window.length_ms)
         minute_ms = now_ms // MINUTE_MS * MINUTE_MS
         counts.starts_ms, counts.ends_ms = minute_ms - SLACK_MS, minute_ms + MINUTE_MS
         kept = sum(window.size() for window in counts.windows)
@@ -363,11 +363,11 @@ class Velocity:
     def _clear(self) -> None:
         """Take some keys out of buckets that are not needed any more."""
         for _ in range(_AT_ONCE):
-            oldest = self._litter[0]
+            oldest = self.litter[0]
             inner = oldest.popitem()[1]
             if isinstance(inner, dict) and len(inner) > _AT_ONCE:
-                self._litter.append(inner)
+                self.litter.append(inner)
             if not oldest:
-                self._litter.popleft()
-                if not self._litter:
+                self.litter.popleft()
+                if not self.litter:
                     return

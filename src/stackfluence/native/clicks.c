@@ -7,6 +7,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <time.h>
+
 #include "sha256.h"
 
 typedef struct {
@@ -19,8 +21,14 @@ typedef struct {
 #define MANY(array) ((int)(sizeof(array) / sizeof *(array)))
 #define SALT_BYTES 16
 #define TAIL_BYTES 10 /* of a UUIDv7, after its time */
+#define DAY_MS 86400000
+#define MIDNIGHT_MS 1800000 /* as in visitor.py */
 
-enum { NOW, BEFORE, HEAVY_BEFORE, ALARM, LIMIT, BIT, PEAKS, HELD, FORWARDED, NAMES };
+enum {
+    NOW, BEFORE, HEAVY_BEFORE, ALARM, LIMIT, BIT, PEAKS, HELD, WINDOWS, MOST, STARTS_MS, ENDS_MS, CLICKS, LITTER,
+    FORWARDED, HOST, EVIDENCE, IS_OPTED_OUT, LEAF, EXPIRING, USER_AGENT, VERDICTS, VERSIONS,
+    IS_STALE, IS_ALWAYS_OPEN, ORGANIZATION, LINK_ID, CACHE, NAMES
+};
 static PyObject *crc32_of, *names[NAMES]; /* of attributes */
 static unsigned char is_target[256], is_address[256];
 
@@ -88,15 +96,21 @@ static PyObject *sha256(PyObject *module, PyObject *const *given, Py_ssize_t man
     return PyBytes_FromStringAndSize((char *)digest, sizeof digest);
 }
 
-static PyObject *visitor_hash(PyObject *module, PyObject *const *given, Py_ssize_t many)
+/* Spans: salt, organization, address, user agent. */
+static void put_visitor(const Span *a, char text[32])
 {
-    Span a[4];
     uint8_t digest[32];
-    char text[32];
-    if (read_spans(given, many, "bbsb", a) < 0) return NULL;
     const Span said[] = {a[0], a[1], {"", 1}, a[2], {"", 1}, a[3]};
     hash_spans(said, MANY(said), digest);
     put_hex(digest, 16, text);
+}
+
+static PyObject *visitor_hash(PyObject *module, PyObject *const *given, Py_ssize_t many)
+{
+    Span a[4];
+    char text[32];
+    if (read_spans(given, many, "bbsb", a) < 0) return NULL;
+    put_visitor(a, text);
     return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, text, sizeof text);
 }
 
@@ -152,31 +166,38 @@ static PyObject *sign(PyObject *module, PyObject *const *given, Py_ssize_t many)
     return PyBytes_FromStringAndSize((char *)digest, 16);
 }
 
-static PyObject *mint(PyObject *module, PyObject *const *given, Py_ssize_t many)
+/* Arguments: prepared key, head, middle, event, flags. */
+static int put_click_id(PyObject *const *given, char id[63])
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    Span a[4]; /* prepared key, head, middle, event */
+    Span a[4];
     uint8_t raw[48] = {0}, digest[32];
-    char text[64];
-    if (many != 5) return PyErr_Format(PyExc_TypeError, "five arguments are needed");
-    if (read_spans(given, 4, "bbbb", a) < 0) return NULL;
+    if (read_spans(given, 4, "bbbb", a) < 0) return -1;
     long flags = PyLong_AsLong(given[4]);
-    if (flags == -1 && PyErr_Occurred()) return NULL;
+    if (flags == -1 && PyErr_Occurred()) return -1;
     if (a[1].size != 2 || a[2].size != 12 || a[3].size != 16 || flags < 0 || flags > 255) {
-        return PyErr_Format(PyExc_ValueError, "no parts of a click ID");
+        PyErr_SetString(PyExc_ValueError, "no parts of a click ID");
+        return -1;
     }
     memcpy(raw, a[1].at, 2);
     raw[2] = (uint8_t)flags;
     memcpy(raw + 3, a[2].at, 12);
     memcpy(raw + 15, a[3].at, 16);
-    const Span message = {(char *)raw, 31};
-    if (put_signature(a[0], &message, 1, digest) < 0) return NULL;
+    if (put_signature(a[0], &(Span){(char *)raw, 31}, 1, digest) < 0) return -1;
     memcpy(raw + 31, digest, 16);
-    for (int i = 0; i < 16; i++) {
-        uint32_t three = (uint32_t)raw[3 * i] << 16 | (uint32_t)raw[3 * i + 1] << 8 | raw[3 * i + 2];
-        for (int j = 0; j < 4; j++) text[4 * i + j] = alphabet[three >> (18 - 6 * j) & 63];
+    for (int i = 0; i < 63; i++) {
+        const uint8_t *three = raw + i / 4 * 3;
+        uint32_t word = (uint32_t)three[0] << 16 | (uint32_t)three[1] << 8 | three[2];
+        id[i] = alphabet[word >> (18 - 6 * (i % 4)) & 63];
     }
-    return PyBytes_FromStringAndSize(text, 63);
+    return 0;
+}
+
+static PyObject *mint(PyObject *module, PyObject *const *given, Py_ssize_t many)
+{
+    char id[63];
+    if (many != 5) return PyErr_Format(PyExc_TypeError, "five arguments are needed");
+    return put_click_id(given, id) < 0 ? NULL : PyBytes_FromStringAndSize(id, sizeof id);
 }
 
 /* Eight digits of `bytes`, a hyphen, and so on: RFC 9562. */
@@ -190,14 +211,12 @@ static void put_uuid(const uint8_t *bytes, char text[36])
     }
 }
 
-static PyObject *click_event(PyObject *module, PyObject *const *given, Py_ssize_t many)
+/* What `click_event` takes between its first argument and its last. */
+enum { AT, DRAWN, LINK, JUDGED, OF_HEAD, PERSONAL, TODAY, DAY_BEFORE, PREFIX, PARTS };
+
+static PyObject *make_event(long long at_ms, const Span *a, int is_opted_out)
 {
-    Span a[10];
-    enum { AT, DRAWN, LINK, JUDGED, LEAF, EXPIRING, TODAY, BEFORE_TODAY, PREFIX };
-    if (many != 11) return PyErr_Format(PyExc_TypeError, "eleven arguments are needed");
-    long long at_ms = PyLong_AsLongLong(given[0]);
-    if ((at_ms == -1 && PyErr_Occurred()) || read_spans(given + 1, 9, "sbsssssss", a) < 0) return NULL;
-    int is_opted_out = given[10] == Py_True, has_before = a[BEFORE_TODAY].size > 0;
+    int has_before = a[DAY_BEFORE].size > 0;
     if (at_ms < 0 || at_ms >> 48 || a[DRAWN].size != SALT_BYTES + TAIL_BYTES) {
         return PyErr_Format(PyExc_ValueError, "no time of a UUIDv7, or another number of random bytes");
     }
@@ -212,7 +231,7 @@ static PyObject *click_event(PyObject *module, PyObject *const *given, Py_ssize_
     put_uuid(event, id);
     const Span nothing = {"", 0};
     const Span personal[] = {
-        TEXT("\t{\"salt\":\""), ARRAY(salt), TEXT("\","), a[EXPIRING],
+        TEXT("\t{\"salt\":\""), ARRAY(salt), TEXT("\","), a[PERSONAL],
         is_opted_out ? nothing : TEXT(",\"ip_prefix\":\""), is_opted_out ? nothing : a[PREFIX],
         is_opted_out ? TEXT("}") : TEXT("\"}"),
     };
@@ -224,9 +243,9 @@ static PyObject *click_event(PyObject *module, PyObject *const *given, Py_ssize_
     const Span body[] = {
         TEXT("\"event_id\":\""), ARRAY(id), TEXT("\",\"event_type\":\"click\",\"occurred_at\":\""), a[AT],
         TEXT("\",\"received_at\":\""), a[AT], TEXT("\",\"click_id\":\""), ARRAY(id), TEXT("\","), a[LINK], TEXT(","),
-        a[JUDGED], a[LEAF], is_opted_out ? nothing : TEXT("\"visitor_hash\":\""), is_opted_out ? nothing : a[TODAY],
+        a[JUDGED], a[OF_HEAD], is_opted_out ? nothing : TEXT("\"visitor_hash\":\""), is_opted_out ? nothing : a[TODAY],
         is_opted_out || !has_before ? nothing : TEXT("\",\"visitor_hash_before\":\""),
-        is_opted_out || !has_before ? nothing : a[BEFORE_TODAY], is_opted_out ? nothing : TEXT("\","),
+        is_opted_out || !has_before ? nothing : a[DAY_BEFORE], is_opted_out ? nothing : TEXT("\","),
         TEXT("\"trust_tier\":\"server\",\"consent\":\""), is_opted_out ? TEXT("opted_out") : TEXT("unknown"),
         TEXT("\",\"personal_commitment\":\""), ARRAY(commitment), TEXT("\"}"),
     };
@@ -241,6 +260,15 @@ static PyObject *click_event(PyObject *module, PyObject *const *given, Py_ssize_
     Py_DECREF(leaf);
     Py_DECREF(half);
     return all;
+}
+
+static PyObject *click_event(PyObject *module, PyObject *const *given, Py_ssize_t many)
+{
+    Span a[PARTS];
+    if (many != PARTS + 2) return PyErr_Format(PyExc_TypeError, "eleven arguments are needed");
+    long long at_ms = PyLong_AsLongLong(given[0]);
+    if ((at_ms == -1 && PyErr_Occurred()) || read_spans(given + 1, PARTS, "sbsssssss", a) < 0) return NULL;
+    return make_event(at_ms, a, given[PARTS + 1] == Py_True);
 }
 
 /* Nine bytes are left for the checksum of the rest, which zlib reads fastest. */
@@ -296,31 +324,35 @@ static Span addresses(Span block)
     return last - end >= 2 && end[0] == '\r' && end[1] == '\n' ? (Span){start, end - start} : none;
 }
 
+/* The known head of a request for a link, borrowed; NULL for none, or with an exception. */
+static PyObject *known_head(PyObject *known, Span message, Span *target, Span *forwarded)
+{
+    const char *start = message.at + 4, *end = message.at + message.size, *at = start + 3;
+    if (message.size < 20 || memcmp(message.at, "GET /c/", 7)) return NULL;
+    while (at < end && is_target[(unsigned char)*at]) at++;
+    if (at == start + 3 || end - at < 11 || memcmp(at, " HTTP/1.1\r\n", 11)) return NULL;
+    if (memchr(at, 0, (size_t)(end - at))) return NULL;
+    *target = (Span){start, at - start};
+    const Span block = {at + 9, end - at - 9};
+    *forwarded = addresses(block);
+    const char *behind = forwarded->at + forwarded->size;
+    const Span without[] = {{block.at, forwarded->at - block.at}, TEXT("\0"), {behind, end - behind}};
+    PyObject *key = forwarded->size ? joined(without, MANY(without)) : joined(&block, 1);
+    PyObject *head = key ? PyDict_GetItemWithError(known, key) : NULL;
+    Py_XDECREF(key);
+    return head;
+}
+
 static PyObject *find_head(PyObject *module, PyObject *const *given, Py_ssize_t many)
 {
-    Span message;
+    Span message, target, forwarded;
     if (many != 2 || !PyDict_CheckExact(given[0])) return PyErr_Format(PyExc_TypeError, "a dict and a message");
     if (read_spans(given + 1, 1, "b", &message) < 0) return NULL;
-    const char *target = message.at + 4, *end = message.at + message.size, *at = target + 3;
-    if (message.size < 20 || memcmp(message.at, "GET /c/", 7)) Py_RETURN_NONE;
-    while (at < end && is_target[(unsigned char)*at]) at++;
-    if (at == target + 3 || end - at < 11 || memcmp(at, " HTTP/1.1\r\n", 11)) Py_RETURN_NONE;
-    if (memchr(at, 0, (size_t)(end - at))) Py_RETURN_NONE;
-    const char *start = at + 9;
-    const Span block = {start, end - start}, forwarded = addresses(block);
-    const Span without[] = {
-        {start, forwarded.at - start}, TEXT("\0"), {forwarded.at + forwarded.size, end - forwarded.at - forwarded.size},
-    };
-    PyObject *key = forwarded.size ? joined(without, 3) : joined(&block, 1);
-    if (!key) return NULL;
-    PyObject *head = PyDict_GetItemWithError(given[0], key);
-    Py_DECREF(key);
-    if (!head) {
-        if (PyErr_Occurred()) return NULL;
-        Py_RETURN_NONE;
-    }
+    PyObject *head = known_head(given[0], message, &target, &forwarded);
+    if (!head && PyErr_Occurred()) return NULL;
+    if (!head) Py_RETURN_NONE;
     Py_INCREF(head);
-    PyObject *asked = PyBytes_FromStringAndSize(target, at - target);
+    PyObject *asked = joined(&target, 1);
     PyObject *from = forwarded.size ? joined(&forwarded, 1) : PyObject_GetAttr(head, names[FORWARDED]);
     PyObject *found = asked && from ? PyTuple_Pack(3, asked, head, from) : NULL;
     Py_DECREF(head);
@@ -416,46 +448,226 @@ static int look_at_pair(PyObject *pairs, PyObject *link, PyObject *visitor, long
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Returns the bits, or -1 without having counted when Python should: the five windows are one decision. */
-static PyObject *count_usual(PyObject *module, PyObject *const *given, Py_ssize_t many)
+/* The windows of an organization, in the order of `Counts.windows`. */
+enum { VISITORS, PAIRS, PREFIXES, LINKS, EVERYTHING, ALL_WINDOWS };
+
+/* Bits of the reasons, -1 when Python should count, -2 with an exception: the five windows are one decision. */
+static int look_everywhere(PyObject *windows, PyObject *const *keys, long long most, Tally *tallies)
 {
-    enum { VISITORS, PAIRS, PREFIXES, LINKS, EVERYTHING, WINDOWS };
-    Tally tallies[WINDOWS] = {{0}};
-    if (many != 6 || !PyTuple_CheckExact(given[0]) || PyTuple_GET_SIZE(given[0]) != WINDOWS) {
-        return PyErr_Format(PyExc_TypeError, "five windows, what to count, and how many keys there may be");
-    }
-    PyObject *const *windows = &PyTuple_GET_ITEM(given[0], 0);
-    PyObject *organization = given[1], *link = given[2], *visitor = given[3], *prefix = given[4];
-    PyObject *const keys[WINDOWS] = {visitor, visitor, prefix, link, organization};
-    long long most = PyLong_AsLongLong(given[5]);
     int bits = 0;
-    if (most == -1 && PyErr_Occurred()) return NULL;
-    for (int i = 0; i < WINDOWS; i++) {
-        int is_named = i >= LINKS || PyObject_IsTrue(keys[i]);
-        if (!is_named) continue;
-        int failed = i == PAIRS ? look_at_pair(windows[i], link, visitor, most, &tallies[i])
-                                : look(windows[i], keys[i], i == EVERYTHING ? LLONG_MAX : most, &tallies[i]);
-        if (failed) return NULL;
-        if (tallies[i].is_unusual) return PyLong_FromLong(-1);
+    if (!PyTuple_CheckExact(windows) || PyTuple_GET_SIZE(windows) != ALL_WINDOWS) {
+        PyErr_SetString(PyExc_TypeError, "an organization has five windows");
+        return -2;
+    }
+    for (int i = 0; i < ALL_WINDOWS; i++) {
+        PyObject *window = PyTuple_GET_ITEM(windows, i);
+        if (i < LINKS && !PyObject_IsTrue(keys[i])) continue;
+        int failed = i == PAIRS ? look_at_pair(window, keys[LINKS], keys[i], most, &tallies[i])
+                                : look(window, keys[i], i == EVERYTHING ? LLONG_MAX : most, &tallies[i]);
+        if (failed) return -2;
+        if (tallies[i].is_unusual) return -1;
         bits |= tallies[i].bits;
     }
-    for (int i = 0; i < WINDOWS; i++) {
-        if (tallies[i].counts && count_in(tallies[i].counts, keys[i], tallies[i].seen + 1) < 0) return NULL;
+    return bits;
+}
+
+static int count_everywhere(PyObject *windows, PyObject *const *keys, const Tally *tallies)
+{
+    for (int i = 0; i < ALL_WINDOWS; i++) {
+        if (tallies[i].counts && count_in(tallies[i].counts, keys[i], tallies[i].seen + 1) < 0) return -1;
     }
-    if (tallies[PAIRS].counts && !tallies[PAIRS].seen) {
-        PyObject *held = PyLong_FromLongLong(number_of(windows[PAIRS], names[HELD]) + 1);
-        int failed = held ? PyObject_SetAttr(windows[PAIRS], names[HELD], held) : -1;
-        Py_XDECREF(held);
-        if (failed) return NULL;
-    }
+    if (!tallies[PAIRS].counts || tallies[PAIRS].seen) return 0;
+    PyObject *pairs = PyTuple_GET_ITEM(windows, PAIRS);
+    PyObject *held = PyLong_FromLongLong(number_of(pairs, names[HELD]) + 1);
+    int failed = held ? PyObject_SetAttr(pairs, names[HELD], held) : -1;
+    Py_XDECREF(held);
+    return failed;
+}
+
+static PyObject *count_usual(PyObject *module, PyObject *const *given, Py_ssize_t many)
+{
+    Tally tallies[ALL_WINDOWS] = {{0}};
+    if (many != 6) return PyErr_Format(PyExc_TypeError, "six arguments are needed");
+    PyObject *const keys[ALL_WINDOWS] = {given[3], given[3], given[4], given[2], given[1]};
+    long long most = PyLong_AsLongLong(given[5]);
+    if (most == -1 && PyErr_Occurred()) return NULL;
+    int bits = look_everywhere(given[0], keys, most, tallies);
+    if (bits == -2 || (bits >= 0 && count_everywhere(given[0], keys, tallies) < 0)) return NULL;
     return PyLong_FromLong(bits);
+}
+
+/* A click that is taken as a whole: what it holds is let go of at the end, whatever the end. */
+typedef struct {
+    PyObject *held[48];
+    int many;
+} Holder;
+
+static long long milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static PyObject *hold(Holder *holder, PyObject *object)
+{
+    if (!object) return NULL;
+    if (holder->many == MANY(holder->held)) Py_FatalError("a click holds more than it may");
+    return holder->held[holder->many++] = object;
+}
+
+static PyObject *get(Holder *holder, PyObject *object, int name)
+{
+    return object ? hold(holder, PyObject_GetAttr(object, names[name])) : NULL;
+}
+
+/* A value of a dict; NULL for none, or with an exception. */
+static PyObject *item(Holder *holder, PyObject *dict, PyObject *key)
+{
+    if (!dict || !key) return NULL;
+    if (!PyDict_Check(dict)) return PyErr_Format(PyExc_TypeError, "a dict is needed");
+    PyObject *value = PyDict_GetItemWithError(dict, key);
+    Py_XINCREF(value);
+    return hold(holder, value);
+}
+
+/* What `Edge.kit` holds. */
+enum { PATHS, SALTS, ORGANIZATIONS, VELOCITY, JUDGE, PLACES, STAMP, RANDOM_BYTES, RFC3339, REASONS, DRAWN_BYTES, KIT };
+
+/* The day's hash, and that of the day before in the half hour after midnight. 0 when there is no salt of the day. */
+static int put_visitors(Holder *holder, PyObject *salts, long long at_ms, Span *a, char hashes[2][32], Span *before)
+{
+    long long day = at_ms / DAY_MS;
+    PyObject *salt = item(holder, salts, hold(holder, PyLong_FromLongLong(day)));
+    if (!salt || read_spans(&salt, 1, "b", a) < 0 || !a[0].size) return 0;
+    put_visitor(a, hashes[0]);
+    *before = (Span){"", 0};
+    if (at_ms % DAY_MS >= MIDNIGHT_MS) return 1;
+    salt = item(holder, salts, hold(holder, PyLong_FromLongLong(day - 1)));
+    if (!salt) return !PyErr_Occurred();
+    if (read_spans(&salt, 1, "b", a) < 0) return 0;
+    put_visitor(a, hashes[1]);
+    *before = (Span){hashes[1], 32};
+    return 1;
+}
+
+/* Whether somebody else wants to know of each click, or old counts want to be cleared away. */
+static int note_click(Holder *holder, PyObject *velocity, PyObject *const *keys)
+{
+    PyObject *clicks = get(holder, velocity, CLICKS);
+    if (clicks == Py_None) return 0;
+    PyObject *click = hold(holder, PyTuple_Pack(4, keys[EVERYTHING], keys[LINKS], keys[VISITORS], keys[PREFIXES]));
+    return click && clicks ? PyList_Append(clicks, click) : -1;
+}
+
+/* The link and the head of a usual click: no query, no proxy, nobody who opted out; a link without dates. */
+static int find_both(Holder *holder, PyObject *paths, PyObject *known, Span message, PyObject **head, PyObject **link)
+{
+    Span target, forwarded, host;
+    *head = known_head(known, message, &target, &forwarded);
+    if (!*head || forwarded.size || memchr(target.at, '?', (size_t)target.size)) return 0;
+    Py_INCREF(hold(holder, *head));
+    PyObject *named = get(holder, *head, HOST), *from = get(holder, *head, FORWARDED);
+    if (!named || !from || PyObject_IsTrue(from) || get(holder, *head, IS_OPTED_OUT) != Py_False) return 0;
+    if (read_spans(&named, 1, "b", &host) < 0) return 0;
+    const Span path[] = {target, TEXT(" "), host};
+    *link = item(holder, paths, hold(holder, joined(path, MANY(path))));
+    return *link && get(holder, *link, IS_STALE) == Py_False && get(holder, *link, IS_ALWAYS_OPEN) == Py_True;
+}
+
+/* An organization's windows at a time, and how many keys each may have; NULL when Python should bring them there. */
+static PyObject *windows_at(Holder *holder, PyObject *counts, long long now_ms, long long *most)
+{
+    if (!counts) return NULL;
+    long long starts_ms = number_of(counts, names[STARTS_MS]), ends_ms = number_of(counts, names[ENDS_MS]);
+    *most = number_of(counts, names[MOST]);
+    return starts_ms <= now_ms && now_ms < ends_ms && !PyErr_Occurred() ? get(holder, counts, WINDOWS) : NULL;
+}
+
+/* The members that the judge remembers for a header set, a network and some reasons; NULL when it has to judge. */
+static PyObject *verdict(Holder *holder, PyObject *judge, PyObject *evidence, PyObject *place, PyObject *reasons)
+{
+    PyObject *verdicts = get(holder, evidence, VERDICTS);
+    if (!verdicts || verdicts == Py_None || !place || !reasons) return NULL;
+    if (get(holder, verdicts, VERSIONS) != get(holder, judge, VERSIONS)) return NULL;
+    return item(holder, verdicts, hold(holder, PyTuple_Pack(2, place, reasons)));
+}
+
+/* Arguments as `usual_click`'s. NULL without an exception: nothing was counted, and Python takes the click. */
+static PyObject *take(Holder *holder, PyObject *const *given)
+{
+    Span message, visitor[4], parts[PARTS];
+    char hashes[2][32];
+    PyObject *const *kit = &PyTuple_GET_ITEM(given[0], 0), *head, *link;
+    if (read_spans(given + 4, 1, "b", &message) < 0) return NULL;
+    if (!find_both(holder, kit[PATHS], given[1], message, &head, &link)) return NULL;
+
+    PyObject *stamp = hold(holder, PyObject_CallNoArgs(kit[STAMP]));
+    long long at_ms = stamp ? PyLong_AsLongLong(stamp) : -1;
+    PyObject *organization = get(holder, link, ORGANIZATION), *agent = get(holder, head, USER_AGENT);
+    PyObject *const of_visitor[] = {organization, given[2], agent};
+    if (at_ms < 0 || !organization || !agent || read_spans(of_visitor, 3, "bsb", visitor + 1) < 0) return NULL;
+    if (!put_visitors(holder, kit[SALTS], at_ms, visitor, hashes, &parts[DAY_BEFORE])) return NULL;
+    parts[TODAY] = ARRAY(hashes[0]);
+
+    Tally tallies[ALL_WINDOWS] = {{0}};
+    long long most, now_ms = milliseconds();
+    PyObject *today = hold(holder, PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, hashes[0], 32));
+    PyObject *const keys[ALL_WINDOWS] = {today, today, given[3], get(holder, link, LINK_ID), organization};
+    PyObject *windows = windows_at(holder, item(holder, kit[ORGANIZATIONS], organization), now_ms, &most);
+    PyObject *litter = get(holder, kit[VELOCITY], LITTER);
+    if (!today || !keys[LINKS] || !windows || !litter || PyObject_IsTrue(litter)) return NULL;
+    int bits = look_everywhere(windows, keys, most, tallies);
+    if (bits < 0 || bits >= PyTuple_GET_SIZE(kit[REASONS])) return NULL;
+
+    PyObject *place = item(holder, get(holder, kit[PLACES], CACHE), given[2]), *evidence = get(holder, head, EVIDENCE);
+    PyObject *judged = verdict(holder, kit[JUDGE], evidence, place, PyTuple_GET_ITEM(kit[REASONS], bits));
+    if (!judged) return NULL;
+    PyObject *at = hold(holder, PyObject_CallOneArg(kit[RFC3339], stamp));
+    PyObject *drawn = hold(holder, PyObject_CallOneArg(kit[RANDOM_BYTES], kit[DRAWN_BYTES]));
+    PyObject *const texts[] = {at, drawn, get(holder, link, LEAF), judged, get(holder, head, LEAF), get(holder, head, EXPIRING)};
+    for (int i = 0; i < MANY(texts); i++) if (!texts[i]) return NULL;
+    if (read_spans(texts, MANY(texts), "sbssss", parts) < 0 || read_spans(given + 3, 1, "s", &parts[PREFIX]) < 0) return NULL;
+    PyObject *event = hold(holder, make_event(at_ms, parts, 0));
+    if (!event || count_everywhere(windows, keys, tallies) < 0 || note_click(holder, kit[VELOCITY], keys) < 0) return NULL;
+    PyObject *const *made = &PyTuple_GET_ITEM(event, 0);
+    return PyTuple_Pack(4, link, made[0], made[1], made[2]);
+}
+
+/* Arguments: kit, known heads, address, prefix, message. */
+static PyObject *usual_click(PyObject *module, PyObject *const *given, Py_ssize_t many)
+{
+    Holder holder = {{0}, 0};
+    if (many == 5 && PyTuple_CheckExact(given[0]) && !PyTuple_GET_SIZE(given[0])) Py_RETURN_NONE;
+    if (many != 5 || !PyTuple_CheckExact(given[0]) || PyTuple_GET_SIZE(given[0]) != KIT || !PyDict_CheckExact(given[1])) {
+        return PyErr_Format(PyExc_TypeError, "a kit, known heads, address, prefix and message");
+    }
+    if (!PyTuple_CheckExact(PyTuple_GET_ITEM(given[0], REASONS))) return PyErr_Format(PyExc_TypeError, "reasons by bits");
+    PyObject *taken = take(&holder, given);
+    while (holder.many) Py_DECREF(holder.held[--holder.many]);
+    if (taken || PyErr_Occurred()) return taken;
+    Py_RETURN_NONE;
+}
+
+/* Arguments: Location before the ID and behind it, key, head and middle of it, what answers begin with, event, flags. */
+static PyObject *answer_found(PyObject *module, PyObject *const *given, Py_ssize_t many)
+{
+    Span a[3];
+    char id[63];
+    if (many != 8) return PyErr_Format(PyExc_TypeError, "eight arguments are needed");
+    PyObject *const of_answer[] = {given[0], given[1], given[5]};
+    PyObject *const of_id[] = {given[2], given[3], given[4], given[6], given[7]};
+    if (read_spans(of_answer, 3, "bbb", a) < 0 || put_click_id(of_id, id) < 0) return NULL;
+    const Span answer[] = {a[2], a[0], ARRAY(id), a[1], TEXT("\r\n\r\n")};
+    return joined(answer, MANY(answer));
 }
 
 #define FUNCTION(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 
 static PyMethodDef functions[] = {
     FUNCTION(sha256), FUNCTION(visitor_hash), FUNCTION(prepare_key), FUNCTION(sign), FUNCTION(mint),
-    FUNCTION(click_event), FUNCTION(join_line), FUNCTION(find_head), FUNCTION(count_usual), {NULL},
+    FUNCTION(click_event), FUNCTION(join_line), FUNCTION(find_head), FUNCTION(count_usual), FUNCTION(usual_click),
+    FUNCTION(answer_found), {NULL},
 };
 
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_clicks", NULL, -1, functions};
@@ -463,7 +675,9 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_clicks", NULL, 
 PyMODINIT_FUNC PyInit__clicks(void)
 {
     static const char *const attributes[NAMES] = {
-        "now", "before", "heavy_before", "alarm", "limit", "bit", "peaks", "held", "forwarded",
+        "now", "before", "heavy_before", "alarm", "limit", "bit", "peaks", "held", "windows", "most", "starts_ms",
+        "ends_ms", "clicks", "litter", "forwarded", "host", "evidence", "is_opted_out", "leaf", "expiring",
+        "user_agent", "verdicts", "versions", "is_stale", "is_always_open", "organization", "link_id", "cache",
     };
     for (int i = 0; i < NAMES; i++) {
         if (!names[i] && !(names[i] = PyUnicode_InternFromString(attributes[i]))) return NULL;

@@ -41,14 +41,12 @@ static void compress_portably(uint32_t state[8], const uint8_t *at, size_t block
             w[i] = w[i - 16] + a + w[i - 7] + b;
         }
         memcpy(s, state, sizeof s);
-        for (int i = 0; i < 64; i++) {
-            uint32_t a = turned(s[4], 6) ^ turned(s[4], 11) ^ turned(s[4], 25);
-            uint32_t b = turned(s[0], 2) ^ turned(s[0], 13) ^ turned(s[0], 22);
-            uint32_t first = s[7] + a + ((s[4] & s[5]) ^ (~s[4] & s[6])) + SHA_ROUND[i] + w[i];
-            uint32_t second = b + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
-            memmove(s + 1, s, 7 * sizeof *s);
-            s[4] += first;
-            s[0] = first + second;
+        for (int i = 0; i < 64; i++) { /* the eight words stay in place, and their names move on: s[-i & 7] is `a` */
+            uint32_t a = s[-i & 7], b = s[1 - i & 7], c = s[2 - i & 7], e = s[4 - i & 7], f = s[5 - i & 7], g = s[6 - i & 7];
+            uint32_t first = s[7 - i & 7] + (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g));
+            first += SHA_ROUND[i] + w[i];
+            s[3 - i & 7] += first;
+            s[7 - i & 7] = first + (turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
         }
         for (int i = 0; i < 8; i++) state[i] += s[i];
     }
