@@ -534,21 +534,15 @@ static PyObject *item(Holder *holder, PyObject *dict, PyObject *key)
 /* What `Edge.kit` holds. */
 enum { PATHS, SALTS, ORGANIZATIONS, VELOCITY, JUDGE, PLACES, STAMP, RANDOM_BYTES, RFC3339, REASONS, DRAWN_BYTES, KIT };
 
-/* The day's hash, and that of the day before in the half hour after midnight. 0 when there is no salt of the day. */
-static int put_visitors(Holder *holder, PyObject *salts, long long at_ms, Span *a, char hashes[2][32], Span *before)
+/* One day's hash of a visitor, empty without a salt of that day. -1 with an exception. */
+static int put_hash(Holder *holder, PyObject *salts, long long day, Span *visitor, char text[32], Span *hash)
 {
-    long long day = at_ms / DAY_MS;
     PyObject *salt = item(holder, salts, hold(holder, PyLong_FromLongLong(day)));
-    if (!salt || read_spans(&salt, 1, "b", a) < 0 || !a[0].size) return 0;
-    put_visitor(a, hashes[0]);
-    *before = (Span){"", 0};
-    if (at_ms % DAY_MS >= MIDNIGHT_MS) return 1;
-    salt = item(holder, salts, hold(holder, PyLong_FromLongLong(day - 1)));
-    if (!salt) return !PyErr_Occurred();
-    if (read_spans(&salt, 1, "b", a) < 0) return 0;
-    put_visitor(a, hashes[1]);
-    *before = (Span){hashes[1], 32};
-    return 1;
+    *hash = (Span){text, 0};
+    if (!salt || read_spans(&salt, 1, "b", visitor) < 0 || !visitor[0].size) return PyErr_Occurred() ? -1 : 0;
+    put_visitor(visitor, text);
+    hash->size = 32;
+    return 0;
 }
 
 /* Whether somebody else wants to know of each click, or old counts want to be cleared away. */
@@ -607,12 +601,14 @@ static PyObject *take(Holder *holder, PyObject *const *given)
     PyObject *organization = get(holder, link, ORGANIZATION), *agent = get(holder, head, USER_AGENT);
     PyObject *const of_visitor[] = {organization, given[2], agent};
     if (at_ms < 0 || !organization || !agent || read_spans(of_visitor, 3, "bsb", visitor + 1) < 0) return NULL;
-    if (!put_visitors(holder, kit[SALTS], at_ms, visitor, hashes, &parts[DAY_BEFORE])) return NULL;
-    parts[TODAY] = ARRAY(hashes[0]);
+    if (put_hash(holder, kit[SALTS], at_ms / DAY_MS, visitor, hashes[0], &parts[TODAY]) < 0) return NULL;
+    parts[DAY_BEFORE] = (Span){"", 0}; /* as `visitor_hashes` has it: both, in the half hour after midnight */
+    if (at_ms % DAY_MS < MIDNIGHT_MS &&
+        put_hash(holder, kit[SALTS], at_ms / DAY_MS - 1, visitor, hashes[1], &parts[DAY_BEFORE]) < 0) return NULL;
 
     Tally tallies[ALL_WINDOWS] = {{0}};
-    long long most, now_ms = milliseconds();
-    PyObject *today = hold(holder, PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, hashes[0], 32));
+    long long most, now_ms = milliseconds(); /* not the stamp, which stands still when the clock was set back */
+    PyObject *today = hold(holder, PyUnicode_FromStringAndSize(hashes[0], parts[TODAY].size));
     PyObject *const keys[ALL_WINDOWS] = {today, today, given[3], get(holder, link, LINK_ID), organization};
     PyObject *windows = windows_at(holder, item(holder, kit[ORGANIZATIONS], organization), now_ms, &most);
     PyObject *litter = get(holder, kit[VELOCITY], LITTER);
