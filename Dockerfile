@@ -11,8 +11,10 @@ COPY requirements.lock ./
 RUN /opt/stackfluence/bin/pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+RUN apt-get update -qq && apt-get install -qq --no-install-recommends gcc libc6-dev
 COPY --from=lists /src/stackfluence/lists/node_modules src/stackfluence/lists/node_modules
 RUN PYTHONPATH=src /opt/stackfluence/bin/python -m stackfluence.lists.build \
+    && PYTHONPATH=src /opt/stackfluence/bin/python -m stackfluence.native.build \
     && /opt/stackfluence/bin/pip install --no-deps .
 
 FROM python:3.11-slim

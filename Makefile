@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LISTS := src/stackfluence/lists
+NATIVE := src/stackfluence/native
 export TZ := UTC
 
 .DEFAULT_GOAL := help
@@ -33,7 +34,8 @@ $(LISTS)/built/manifest.json: $(VENV)/.run $(LISTS)/package-lock.json $(LISTS)/b
 	$(BIN)/python -m stackfluence.lists.build
 	@touch $@
 
-setup: $(VENV)/.run $(LISTS)/built/manifest.json ## install what running needs: .venv and the lists
+setup: $(VENV)/.run $(LISTS)/built/manifest.json ## install what running needs: .venv, the lists, and compiled code where there is a compiler
+	@$(BIN)/python -m stackfluence.native.build
 
 setup-dev: setup $(VENV)/.dev ## install what tests and checks need too
 
@@ -61,4 +63,4 @@ lock: ## compile the requirement files anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.lock
 
 clean: ## remove what the set-up and the tests made
-	rm -rf $(VENV) $(LISTS)/built $(LISTS)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LISTS)/built $(LISTS)/node_modules $(NATIVE)/built .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackfluence import lists
+from stackfluence import lists, native
 from stackfluence.click.geo import Places
 from stackfluence.errors import StackfluenceError
 from stackfluence.events.journal import segments
@@ -148,6 +148,13 @@ def _lists(settings: Settings) -> Finding:
     return Finding("lists", True, ", ".join(names))
 
 
+def _compiled(settings: Settings) -> Finding:
+    if native.is_compiled():
+        return Finding("compiled code", True, "clicks are taken by compiled code")
+    advice = "Install a C compiler and Python's headers (python3-dev), run `make setup` again, and restart the edges."
+    return Finding("compiled code", True, f"clicks are taken by Python, at twice the cost: {native.why_not}", advice)
+
+
 def segments_of(settings: Settings) -> list[Path]:
     """Return the segments of every journal of this data directory that wait to be loaded."""
     return [path for worker in (settings.data_path / "journal").glob("w*") for path in segments(worker)]
@@ -163,4 +170,5 @@ _CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "journal": _journal,
     "geoip": _geoip,
     "lists": _lists,
+    "compiled code": _compiled,
 }

@@ -17,9 +17,10 @@ from stackfluence.click.click_id import (
     TEST,
     UNRECORDED,
     ClickIdKeys,
-    Signer,
     decode,
     organization_key,
+    prepare_key,
+    sign,
 )
 from stackfluence.clock import uuid_text
 from stackfluence.names import ORGANIZATION_BYTES, id_text
@@ -172,7 +173,7 @@ def test_the_verification_key_verifies_its_organizations_ids_and_no_other_key_id
 @unhurried
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
 def test_the_signer_is_hmac(key: bytes, message: bytes) -> None:
-    assert Signer(key).sign(message) == hmac.new(key, message, hashlib.sha256).digest()[:16]
+    assert sign(prepare_key(key), message) == hmac.new(key, message, hashlib.sha256).digest()[:16]
 
 
 @unhurried
@@ -245,14 +246,14 @@ def test_forged_organizations_take_no_memory_and_drive_no_real_one_out() -> None
     for forged in range(1000):
         raw[5 : 5 + ORGANIZATION_BYTES] = forged.to_bytes(ORGANIZATION_BYTES, "big")
         assert keys.verify(base64.urlsafe_b64encode(raw).decode()[:LENGTH], None, NOW_MS).status == "bad_signature"
-    assert list(keys._signers) == [(3, bytes.fromhex("689d7013"))]
+    assert list(keys._keys) == [(3, bytes.fromhex("689d7013"))]
 
 
-def test_the_signers_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_SIGNERS", 8)
+def test_the_keys_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_KEYS", 8)
     keys = ClickIdKeys(SECRETS, TTL_HOURS)
     for number in range(100):
         organization_id = id_text("org_", number.to_bytes(ORGANIZATION_BYTES, "big"))
         text = mint(keys, organization_id, LINK, EVENT)
         assert keys.verify(text, organization_id, NOW_MS).status == "valid"
-        assert len(keys._signers) <= 8
+        assert len(keys._keys) <= 8

@@ -99,7 +99,7 @@ def test_the_cache_is_bounded(places: Places, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(geo, "MAX_CACHED", 10)
     found = [places.find(f"192.0.2.{number}") for number in range(30)]
     assert set(found) == {Place("DE", 64500, NetworkClass.residential)}
-    assert len(places._cache) <= 10
+    assert len(places.cache) <= 10
 
 
 def test_the_verdict_names_each_file_with_its_date(places: Places) -> None:

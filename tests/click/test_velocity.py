@@ -191,7 +191,7 @@ def test_memory_is_given_back_after_two_buckets_also_of_organizations_without_cl
     for _ in range(200):
         counted.count(BRAND, b"lnk_reel", "emma", "", START + 130 * MINUTE_MS)
     assert counted.keys <= 10
-    assert not counted._litter
+    assert not counted.litter
 
 
 def test_a_clock_that_is_set_back_a_little_goes_on_in_its_bucket() -> None:

@@ -29,7 +29,7 @@ async def click(client: Client, block: bytes, target: bytes = b"/c/emma/summer")
 
 def known(running: RunningEdge) -> list[bytes]:
     """Return the blocks that are known."""
-    return [block for heads in running.server.heads for block in heads._known]
+    return [block for heads in running.server.heads for block in heads.known]
 
 
 def said(event: Event) -> dict[str, Any]:

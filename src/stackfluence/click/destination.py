@@ -7,14 +7,15 @@ with the destination's as the most lenient servers would read them, and the ones
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
 import msgspec
 
 from stackfluence.click.click_id import TEST, Mint, PreparedKey, mint
-from stackfluence.native import compiled
 from stackfluence.names import ascii_host
+from stackfluence.native import compiled
 from stackfluence.snapshot import Link
 
 PARAMETER = b"inf_click_id"
@@ -78,7 +79,8 @@ class Destination:
             address += b"&"
         self.head = address
         self.tail = hash_sign + fragment
-        self.answer = partial(answer_found, address + PARAMETER + b"=", self.tail, *minting.args)
+        answer = partial(answer_found, address + PARAMETER + b"=", self.tail, *minting.args)
+        self.answer: Callable[[bytes, bytes, int], bytes] = answer  # (`Edge.found`, event, flags)
         bounds = (link.expires_at_ms, link.ends_at_ms, link.starts_at_ms)
         self.is_always_open = link.status == "active" and bounds == (None, None, None)
 

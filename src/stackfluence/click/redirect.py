@@ -12,8 +12,8 @@ from stackfluence.click.head import Head
 from stackfluence.click.rules.arrival import parameter_reasons
 from stackfluence.click.velocity import REASONS
 from stackfluence.click.visitor import ip_prefix, landing_parameters, read_query, visitor_hashes
-from stackfluence.clock import now_ms as clock_ms
 from stackfluence.clock import UUID_TAIL_BYTES, random_bytes, rfc3339, uuid7_of, uuid_text
+from stackfluence.clock import now_ms as clock_ms
 from stackfluence.events.event import SALT_BYTES, commitment
 from stackfluence.native import compiled
 from stackfluence.vocabulary import RedirectOutcome, TrafficReason
@@ -50,9 +50,7 @@ def kit_of(snapshot: Snapshot, journal: Journal, judge: Judge) -> Kit:
 
 
 @compiled
-def usual_click(
-    kit: Kit, known: dict[bytes, Head], address: str, prefix: str, message: bytes
-) -> Taken | None:
+def usual_click(kit: Kit, known: dict[bytes, Head], address: str, prefix: str, message: bytes) -> Taken | None:
     """Take a whole click as `follow` would: return its link, UUIDv7, leaf and personal part, None when it is unusual.
 
     Usual is: a known header block of a visitor who did not opt out, through no proxy, to a link that was requested

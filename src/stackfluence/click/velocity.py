@@ -258,9 +258,7 @@ class Velocity:
             self._clear()
         return REASONS[bits]
 
-    def _count(
-        self, counts: Counts, organization: bytes, link: bytes, visitor: str, prefix: str, now_ms: int
-    ) -> int:
+    def _count(self, counts: Counts, organization: bytes, link: bytes, visitor: str, prefix: str, now_ms: int) -> int:
         """Count in each window; return the bits of the reasons."""
         most = counts.most
         bits = self._count_visitor(counts, link, visitor, most, now_ms) if visitor else 0

@@ -1,7 +1,7 @@
 """What the edge does with every click, in C where set-up found a compiler; in Python, with the same bytes, elsewhere.
 
 `clicks.c` holds functions that have a twin in Python; the twin stands where it is used, says what both do, and is
-marked with `@compiled`. `build` makes the extension module. One that was made from other sources, or for another Python,
+marked with `@compiled`. `build` makes the extension module. One that was made from other sources or for another Python
 is not used: the name of its file says which Python it is for, and its `SOURCES` which sources it was made from.
 """
 
@@ -34,7 +34,7 @@ def _load() -> tuple[ModuleType | None, str]:
     except ImportError:
         return None, "not built for this Python"
     try:
-        is_current = module.SOURCES == sources_digest()
+        is_current = sources_digest() == module.SOURCES
     except OSError as error:
         return None, f"its sources can't be read: {error}"
     return (module, "") if is_current else (None, "built from other sources")
