@@ -361,9 +361,42 @@ static PyObject *find_head(PyObject *module, PyObject *const *given, Py_ssize_t 
     return found;
 }
 
+/* What a click holds on to is let go of at the end, whatever the end. */
+typedef struct {
+    PyObject *held[64];
+    int many;
+} Holder;
+
+static PyObject *hold(Holder *holder, PyObject *object)
+{
+    if (!object) return NULL;
+    if (holder->many == MANY(holder->held)) Py_FatalError("a click holds more than it may");
+    return holder->held[holder->many++] = object;
+}
+
+static PyObject *get(Holder *holder, PyObject *object, int name)
+{
+    return object ? hold(holder, PyObject_GetAttr(object, names[name])) : NULL;
+}
+
+/* A value of a dict; NULL for none, or with an exception. */
+static PyObject *item(Holder *holder, PyObject *dict, PyObject *key)
+{
+    if (!dict || !key) return NULL;
+    if (!PyDict_Check(dict)) return PyErr_Format(PyExc_TypeError, "a dict is needed");
+    PyObject *value = PyDict_GetItemWithError(dict, key);
+    Py_XINCREF(value);
+    return hold(holder, value);
+}
+
+static void let_go(Holder *holder)
+{
+    while (holder->many) Py_DECREF(holder->held[--holder->many]);
+}
+
 /* A key of one window: how often it was counted so far, and what that says. Python looks closer at what is_unusual. */
 typedef struct {
-    PyObject *counts; /* the dict of the current bucket, which the window holds */
+    PyObject *counts; /* the dict of the current bucket */
     long long seen;
     int bits, is_unusual;
 } Tally;
@@ -376,14 +409,12 @@ static long long number_of(PyObject *window, PyObject *name)
     return value;
 }
 
-/* A window's dict or set: borrowed, since the window goes on holding it. NULL with an exception when it is neither. */
-static PyObject *held_by(PyObject *window, PyObject *name, int is_set)
+/* A window's dict or set; NULL with an exception when it is neither. */
+static PyObject *counted(Holder *holder, PyObject *window, int name)
 {
-    PyObject *held = PyObject_GetAttr(window, name);
-    Py_XDECREF(held);
-    if (held && !(is_set ? PySet_CheckExact(held) : PyDict_CheckExact(held))) {
-        PyErr_SetString(PyExc_TypeError, "a window holds dicts and sets");
-        return NULL;
+    PyObject *held = get(holder, window, name);
+    if (held && !(name == HEAVY_BEFORE ? PySet_CheckExact(held) : PyDict_CheckExact(held))) {
+        return PyErr_Format(PyExc_TypeError, "a window holds dicts and sets");
     }
     return held;
 }
@@ -402,10 +433,10 @@ static int count_in(PyObject *counts, PyObject *key, long long seen)
     return failed;
 }
 
-static int look(PyObject *window, PyObject *key, long long most, Tally *tally)
+static int look(Holder *holder, PyObject *window, PyObject *key, long long most, Tally *tally)
 {
-    PyObject *heavy = held_by(window, names[HEAVY_BEFORE], 1);
-    tally->counts = held_by(window, names[NOW], 0);
+    PyObject *heavy = counted(holder, window, HEAVY_BEFORE);
+    tally->counts = counted(holder, window, NOW);
     if (!heavy || !tally->counts || (tally->seen = seen_in(tally->counts, key)) < 0) return -1;
     int is_heavy = PySet_GET_SIZE(heavy) ? PySet_Contains(heavy, key) : 0;
     if (is_heavy < 0) return -1;
@@ -417,17 +448,13 @@ static int look(PyObject *window, PyObject *key, long long most, Tally *tally)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-static int look_at_pair(PyObject *pairs, PyObject *link, PyObject *visitor, long long most, Tally *tally)
+static int look_at_pair(Holder *holder, PyObject *pairs, PyObject *link, PyObject *visitor, long long most, Tally *tally)
 {
-    PyObject *heavy = held_by(pairs, names[HEAVY_BEFORE], 1), *now = held_by(pairs, names[NOW], 0);
-    PyObject *before = held_by(pairs, names[BEFORE], 0);
+    PyObject *heavy = counted(holder, pairs, HEAVY_BEFORE), *now = counted(holder, pairs, NOW);
+    PyObject *before = counted(holder, pairs, BEFORE);
     if (!heavy || !now || !before) return -1;
-    PyObject *here = PyDict_GetItemWithError(now, link);
-    if (!here && !PyErr_Occurred() && (here = PyDict_New())) {
-        int failed = PyDict_SetItem(now, link, here);
-        Py_DECREF(here); /* `now` holds it */
-        if (failed) return -1;
-    }
+    PyObject *here = item(holder, now, link);
+    if (!here && !PyErr_Occurred() && (here = hold(holder, PyDict_New())) && PyDict_SetItem(now, link, here) < 0) return -1;
     if (!here || !PyDict_CheckExact(here)) {
         if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "pairs are counted in dicts of dicts");
         return -1;
@@ -436,7 +463,7 @@ static int look_at_pair(PyObject *pairs, PyObject *link, PyObject *visitor, long
     if ((tally->seen = seen_in(here, visitor)) < 0) return -1;
     tally->bits = tally->seen > 0; /* velocity's first bit: a possible duplicate */
     if (!tally->seen) {
-        PyObject *earlier = PyDict_GetItemWithError(before, link);
+        PyObject *earlier = item(holder, before, link);
         if (earlier && PyDict_CheckExact(earlier)) tally->bits = PyDict_Contains(earlier, visitor);
         tally->is_unusual = number_of(pairs, names[HELD]) >= most;
     }
@@ -452,7 +479,7 @@ static int look_at_pair(PyObject *pairs, PyObject *link, PyObject *visitor, long
 enum { VISITORS, PAIRS, PREFIXES, LINKS, EVERYTHING, ALL_WINDOWS };
 
 /* Bits of the reasons, -1 when Python should count, -2 with an exception: the five windows are one decision. */
-static int look_everywhere(PyObject *windows, PyObject *const *keys, long long most, Tally *tallies)
+static int look_everywhere(Holder *holder, PyObject *windows, PyObject *const *keys, long long most, Tally *tallies)
 {
     int bits = 0;
     if (!PyTuple_CheckExact(windows) || PyTuple_GET_SIZE(windows) != ALL_WINDOWS) {
@@ -462,8 +489,8 @@ static int look_everywhere(PyObject *windows, PyObject *const *keys, long long m
     for (int i = 0; i < ALL_WINDOWS; i++) {
         PyObject *window = PyTuple_GET_ITEM(windows, i);
         if (i < LINKS && !PyObject_IsTrue(keys[i])) continue;
-        int failed = i == PAIRS ? look_at_pair(window, keys[LINKS], keys[i], most, &tallies[i])
-                                : look(window, keys[i], i == EVERYTHING ? LLONG_MAX : most, &tallies[i]);
+        int failed = i == PAIRS ? look_at_pair(holder, window, keys[LINKS], keys[i], most, &tallies[i])
+                                : look(holder, window, keys[i], i == EVERYTHING ? LLONG_MAX : most, &tallies[i]);
         if (failed) return -2;
         if (tallies[i].is_unusual) return -1;
         bits |= tallies[i].bits;
@@ -491,44 +518,18 @@ static PyObject *count_usual(PyObject *module, PyObject *const *given, Py_ssize_
     PyObject *const keys[ALL_WINDOWS] = {given[3], given[3], given[4], given[2], given[1]};
     long long most = PyLong_AsLongLong(given[5]);
     if (most == -1 && PyErr_Occurred()) return NULL;
-    int bits = look_everywhere(given[0], keys, most, tallies);
-    if (bits == -2 || (bits >= 0 && count_everywhere(given[0], keys, tallies) < 0)) return NULL;
-    return PyLong_FromLong(bits);
+    Holder holder = {{0}, 0};
+    int bits = look_everywhere(&holder, given[0], keys, most, tallies);
+    int failed = bits == -2 || (bits >= 0 && count_everywhere(given[0], keys, tallies) < 0);
+    let_go(&holder);
+    return failed ? NULL : PyLong_FromLong(bits);
 }
-
-/* A click that is taken as a whole: what it holds is let go of at the end, whatever the end. */
-typedef struct {
-    PyObject *held[48];
-    int many;
-} Holder;
 
 static long long milliseconds(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static PyObject *hold(Holder *holder, PyObject *object)
-{
-    if (!object) return NULL;
-    if (holder->many == MANY(holder->held)) Py_FatalError("a click holds more than it may");
-    return holder->held[holder->many++] = object;
-}
-
-static PyObject *get(Holder *holder, PyObject *object, int name)
-{
-    return object ? hold(holder, PyObject_GetAttr(object, names[name])) : NULL;
-}
-
-/* A value of a dict; NULL for none, or with an exception. */
-static PyObject *item(Holder *holder, PyObject *dict, PyObject *key)
-{
-    if (!dict || !key) return NULL;
-    if (!PyDict_Check(dict)) return PyErr_Format(PyExc_TypeError, "a dict is needed");
-    PyObject *value = PyDict_GetItemWithError(dict, key);
-    Py_XINCREF(value);
-    return hold(holder, value);
 }
 
 /* What `Edge.kit` holds. */
@@ -613,7 +614,7 @@ static PyObject *take(Holder *holder, PyObject *const *given)
     PyObject *windows = windows_at(holder, item(holder, kit[ORGANIZATIONS], organization), now_ms, &most);
     PyObject *litter = get(holder, kit[VELOCITY], LITTER);
     if (!today || !keys[LINKS] || !windows || !litter || PyObject_IsTrue(litter)) return NULL;
-    int bits = look_everywhere(windows, keys, most, tallies);
+    int bits = look_everywhere(holder, windows, keys, most, tallies);
     if (bits < 0 || bits >= PyTuple_GET_SIZE(kit[REASONS])) return NULL;
 
     PyObject *place = item(holder, get(holder, kit[PLACES], CACHE), given[2]), *evidence = get(holder, head, EVIDENCE);
@@ -640,7 +641,7 @@ static PyObject *usual_click(PyObject *module, PyObject *const *given, Py_ssize_
     }
     if (!PyTuple_CheckExact(PyTuple_GET_ITEM(given[0], REASONS))) return PyErr_Format(PyExc_TypeError, "reasons by bits");
     PyObject *taken = take(&holder, given);
-    while (holder.many) Py_DECREF(holder.held[--holder.many]);
+    let_go(&holder);
     if (taken || PyErr_Occurred()) return taken;
     Py_RETURN_NONE;
 }
