@@ -15,9 +15,10 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from stackfluence.catalog import open_catalog
+from stackfluence.catalog import ensure_salts, open_catalog
 from stackfluence.catalog.tables import Link
 from stackfluence.migrate import migrate
 from stackfluence.settings import ensure_secrets, read_settings
@@ -97,6 +98,7 @@ async def fill_catalog(variables: dict[str, str], links: int) -> dict[str, str]:
     settings = ensure_secrets(read_settings(variables))
     await migrate(settings.catalog_url)
     catalog = open_catalog(settings.catalog_url)
+    await ensure_salts(catalog, datetime.now(UTC).date())  # a core's work: without it no visitor is hashed or counted
     async with catalog.writing("bench") as change:
         made = await change.add_organization("Brand", "USD", "UTC")
         creator = await change.add_creator(made.organization_id, CREATOR)
