@@ -1,0 +1,66 @@
+/**
+ * What the browser keeps for the page's own site: a cookie, which the site's server can read too, and localStorage
+ * beside it, since either may be blocked or wiped alone. Where both are, the page's memory has to do. Nothing throws.
+ */
+
+type Texts = Record<string, string>;
+
+export const CLICK = "inf_click_id";
+export const SESSION = "inf_click_session";
+export const SESSION_SECONDS = 1800; // a visit ends after 30 idle minutes
+export const REFUSED = "inf_click_no";
+export const QUEUED = "inf_click_q";
+
+const memory: Texts = {};
+
+/** All cookies as they were last read; none after one was set means that they are blocked. */
+let jar = "";
+
+/** What this browser doesn't keep: nothing when it keeps both. */
+export let trouble: string | undefined;
+
+/** localStorage, which throws where it is blocked, and is null in web views that have none. */
+export const local = (): Texts => {
+  try {
+    return (localStorage as unknown as Texts) || memory;
+  } catch {
+    return memory;
+  }
+};
+
+/** Put a text into localStorage, unless that is full. */
+export const write = (name: string, text: string): void => {
+  try {
+    local()[name] = text;
+  } catch {}
+};
+
+/** Keep a value (letters, digits, `-`, `_`) for some seconds; none makes it forgotten. */
+export const keep = (name: string, value: string, seconds: number): void => {
+  try {
+    document.cookie =
+      name + "=" + value + ";Path=/;SameSite=Lax;Max-Age=" + seconds +
+      (location.protocol[5] /* https: */ ? ";Secure" : "");
+    if (seconds == SESSION_SECONDS) jar = document.cookie; // reading what was just set takes a millisecond or more
+  } catch {}
+  write(name, Date.now() + seconds * 1e3 + "." + value);
+  trouble = (jar ? "" : "no cookie ") + (local() == memory ? "no localStorage" : "") || undefined;
+};
+
+/** Return what is kept under a name, unless its time is over. */
+export const get = (name: string): string | false => {
+  try {
+    // throws where there is none, and in the frames of a sandbox
+    return document.cookie.match("\\b" + name + "=([^;]*)")![1]!;
+  } catch {
+    const [until, value] = (local()[name] || "").split(".");
+    return +until! > Date.now() && value!;
+  }
+};
+
+/** Forget everything. */
+export const forget = (): void => {
+  keep(CLICK, "", 0);
+  keep(SESSION, "", 0);
+  for (const name in local()) if (/^inf_click_/.test(name)) delete local()[name];
+};
