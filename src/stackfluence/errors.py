@@ -8,6 +8,7 @@
     ├── StoreError             the event store refused or can't be reached
     ├── SchemaTooNew           a segment was written by a newer version
     ├── OperationRefused       a command can't be carried out as things are
+    ├── Undecryptable          a stored secret doesn't open with the keys that are set
     ├── ListsUnusable          the lists that set-up installs are missing or damaged
     └── Problem                an answer to an HTTP client, RFC 9457
 
@@ -54,6 +55,10 @@ class SchemaTooNew(StackfluenceError):
 
 class OperationRefused(StackfluenceError):
     """The command can't be carried out."""
+
+
+class Undecryptable(StackfluenceError):
+    """A stored secret can't be decrypted; is SF_CLICK_ID_SECRET or SF_MASTER_KEY another than it was?"""
 
 
 class ListsUnusable(StackfluenceError):
@@ -169,6 +174,14 @@ class Unexpected(Problem):
     status = 500
     type = "unexpected"
     title = "Something went wrong here"
+
+
+class VendorFailed(Problem):
+    """Somebody we had to ask refused or can't be reached; `detail` says who, why and what to do."""
+
+    status = 502
+    type = "vendor-failed"
+    title = "A vendor could not do its part"
 
 
 class Unavailable(Problem):

@@ -62,6 +62,15 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", folded).rstrip(_TRAILING_PUNCTUATION)  # folding can take letters apart
 
 
+def code_key(text: str) -> str:
+    """Return a discount code as it is compared: NFKC, case-folded, without outer spaces.
+
+    Shops take a code in any case. Punctuation stays: `EMMA-` and `EMMA` are two codes.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", folded).strip()
+
+
 def ascii_host(name: str) -> str:
     """Return a host name with its international labels in their `xn--` form, as browsers write it.
 

@@ -1,4 +1,4 @@
-"""What an edge knows of the catalog: small records, each kept as MessagePack under a key in one of five spaces.
+"""What an edge knows of the catalog: small records, each kept as MessagePack under a key in one of six spaces.
 
     space         key                                          value
     link          host NUL handle NUL campaign slug NUL asset  Link (names.link_key gives the key)
@@ -6,6 +6,7 @@
                   or an organization's id as text              Key, publishable, with the origins of all its live keys
     organization  the organization's id as text                Organization
     host          host name, lower case                        Host
+    connection    the connection's id as text                  Connection
     salt          day as YYYY-MM-DD                            32 random bytes, no MessagePack
 
 The catalog writes these (`catalog/feed.py`), edges keep them in memory and on disk. Standard library and msgspec only.
@@ -17,10 +18,10 @@ from typing import NamedTuple
 
 import msgspec
 
-SNAPSHOT_VERSION = 2  # of the records below; an edge forgets a stored snapshot that has another
+SNAPSHOT_VERSION = 3  # of the records below; an edge forgets a stored snapshot that has another
 
-LINK, KEY, ORGANIZATION, HOST, SALT = "link", "key", "organization", "host", "salt"
-SPACES = (LINK, KEY, ORGANIZATION, HOST, SALT)
+LINK, KEY, ORGANIZATION, HOST, SALT, CONNECTION = "link", "key", "organization", "host", "salt", "connection"
+SPACES = (LINK, KEY, ORGANIZATION, HOST, SALT, CONNECTION)
 
 
 class Link(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -77,6 +78,21 @@ class Host(msgspec.Struct, array_like=True, frozen=True, gc=False):
     is_default: bool
 
 
+class Connection(msgspec.Struct, array_like=True, frozen=True):
+    """An organization's account at a vendor, as the intake of hooks needs it.
+
+    `vendor` and `status` are words of ConnectionVendor and ConnectionStatus. `account` is how the vendor calls it, a
+    Shopify shop's `brand.myshopify.com`. `hook_secrets` is still encrypted, for `vault.HookVault`; empty for none.
+    """
+
+    id: str
+    organization_id: str
+    vendor: str
+    account: str
+    hook_secrets: bytes
+    status: str
+
+
 class EdgeRow(NamedTuple):
     """One change: from now on `key` in `space` has this value; None says that it is gone."""
 
@@ -103,4 +119,5 @@ encode = msgspec.msgpack.Encoder().encode
 decode_link = msgspec.msgpack.Decoder(Link).decode
 decode_key = msgspec.msgpack.Decoder(Key).decode
 decode_organization = msgspec.msgpack.Decoder(Organization).decode
+decode_connection = msgspec.msgpack.Decoder(Connection).decode
 decode_host = msgspec.msgpack.Decoder(Host).decode

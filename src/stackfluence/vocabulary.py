@@ -63,6 +63,27 @@ class CustomerType(StrEnum):
     returning = "returning"
 
 
+class RefundReason(StrEnum):
+    """Why a shop's or a payment's money goes back, as connectors say it; senders may write any text.
+
+    `chargeback_reversed` is the only one that adds: a dispute was won, and what the chargeback took away came back.
+    """
+
+    refund = "refund"
+    cancellation = "cancellation"
+    chargeback = "chargeback"
+    chargeback_reversed = "chargeback_reversed"
+
+
+class HookStatus(StrEnum):
+    """What a vendor's hook is answered when its signature was right."""
+
+    accepted = "accepted"
+    duplicate = "duplicate"
+    quarantined = "quarantined"
+    ignored = "ignored"
+
+
 class QuarantineReason(StrEnum):
     """Why an event that could be read is stored apart and used by nothing."""
 
@@ -103,6 +124,29 @@ class KeyKind(StrEnum):
 
     publishable = "publishable"
     secret = "secret"
+
+
+class ConnectionVendor(StrEnum):
+    """Who sends us an organization's orders by hooks."""
+
+    shopify = "shopify"
+    stripe = "stripe"
+
+
+class ConnectionStatus(StrEnum):
+    """Whether hooks of a connection are taken: something is missing yet, they are, or no more."""
+
+    pending = "pending"
+    active = "active"
+    disconnected = "disconnected"
+
+
+class PrivacyKind(StrEnum):
+    """What a shop passes on that a person, or the law, asks of us."""
+
+    data_request = "data_request"
+    customer_redact = "customer_redact"
+    shop_redact = "shop_redact"
 
 
 class RedirectOutcome(StrEnum):
@@ -202,6 +246,36 @@ class DeviceClass(StrEnum):
     other = "other"
 
 
+class FoundBy(StrEnum):
+    """How the creator was found whom an order names, strongest first."""
+
+    code = "code"
+    click_id = "click_id"
+    customer = "customer"
+    none = "none"
+
+
+class CandidateOutcome(StrEnum):
+    """What became of a code or click that could have named a creator on an order."""
+
+    named = "named"
+    outranked = "outranked"
+    unknown_click = "unknown_click"
+    test_click = "test_click"
+    after_order = "after_order"
+    too_old = "too_old"
+    unclaimed_code = "unclaimed_code"
+    code_not_live = "code_not_live"
+    unconfirmed_code = "unconfirmed_code"
+
+
+class ConversionReason(StrEnum):
+    """What is odd about an order; what it says to people is in `reasons.py`."""
+
+    code_spike = "code_spike"
+    conflicting_clicks = "conflicting_clicks"
+
+
 class ArrivalStage(StrEnum):
     """How far a click got, after the IAB's click measurement guidelines."""
 
@@ -219,9 +293,30 @@ class LineOutcome(StrEnum):
 
 
 class LineRefusal(StrEnum):
-    """Why a line of an import made no link."""
+    """Why a line of an import made nothing."""
 
     unreadable_line = "unreadable_line"
     invalid_field = "invalid_field"
     repeated_path = "repeated_path"
     path_taken = "path_taken"
+    repeated_code = "repeated_code"
+    code_taken = "code_taken"
+
+
+class InstallFinding(StrEnum):
+    """What the install check misses or finds wrong, in the order of a visitor's journey."""
+
+    nothing_received = "nothing_received"
+    refused = "refused"
+    quarantined = "quarantined"
+    other_hosts_only = "other_hosts_only"
+    page_not_seen = "page_not_seen"
+    no_visits = "no_visits"
+    no_consent = "no_consent"
+    no_click_ids = "no_click_ids"
+    unusable_click_ids = "unusable_click_ids"
+    no_orders = "no_orders"
+    unconfirmed_orders = "unconfirmed_orders"
+    unconnected_orders = "unconnected_orders"
+    several_sources = "several_sources"
+    test_only = "test_only"

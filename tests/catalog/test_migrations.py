@@ -10,10 +10,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from stackfluence.catalog import open_catalog
+from stackfluence.catalog import Catalog, open_catalog
 from stackfluence.catalog.books import CatalogRevision
 from stackfluence.catalog.connect import create_engine
 from stackfluence.migrate import is_current, migrate
+from stackfluence.vocabulary import ConnectionVendor
+from tests.catalog.samples import a_brand, add_link
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -46,6 +48,32 @@ async def test_migrating_again_changes_nothing(empty_url: str) -> None:
     assert await is_current(empty_url)
     assert await catalog.current_revision() == 1
     await catalog.close()
+
+
+async def test_a_catalog_of_an_earlier_version_keeps_its_rows_and_gets_the_new_tables(empty_url: str) -> None:
+    await migrate(empty_url, "v0002")
+    assert not await is_current(empty_url)
+    catalog = open_catalog(empty_url)
+    brand = await a_brand(catalog)
+    await add_link(catalog, brand.link("reel", tags=["spring"]))
+    before = await _rows(catalog)
+    assert {table: len(rows) for table, rows in before.items()} == {"organizations": 1, "keys": 2, "links": 1}
+    await migrate(empty_url)
+    assert await is_current(empty_url)
+    assert await _rows(catalog) == before
+    async with catalog.writing("cli") as change:
+        code = await change.add_code(brand.organization_id, "EMMA15", brand.creator.id)
+        await change.add_connection(brand.organization_id, ConnectionVendor.stripe, "Main")
+    assert code.id.startswith("cod_")
+    await catalog.close()
+
+
+async def _rows(catalog: Catalog) -> dict[str, list[object]]:
+    async with catalog.snapshot() as connection:
+        return {
+            table: [tuple(row) for row in await connection.execute(text(f"select * from {table}"))]  # fixed names
+            for table in ("organizations", "keys", "links")
+        }
 
 
 async def test_starters_that_migrate_at_once_wait_for_each_other(empty_url: str) -> None:

@@ -1,27 +1,18 @@
-"""Files of links: our own CSV in and out, Dub's and Bitly's exports in, JSON and JSON lines in.
-
-A cell that a spreadsheet would run as a formula goes out with an apostrophe in front, and comes in without it.
-"""
+"""Files of links: our own CSV in and out, Dub's and Bitly's exports in."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import msgspec
-from pydantic import ValidationError
-
+from stackfluence.api.lines import LineForm, Record, read_header, read_rows, unescape
 from stackfluence.api.link_bodies import NewLink
-from stackfluence.api.problems import plain
-from stackfluence.errors import Invalid, MalformedJson
+from stackfluence.errors import Invalid
 
-MAX_LINES = 10_000
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")  # OWASP's list, and what quotes them here
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _SEEN_NOT_ACTIVE = frozenset({"archived", "hidden", "inactive"})
 
@@ -53,82 +44,12 @@ _SHORT = {
 _EXPIRY = ("expires at", "expiresat")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A line of a file: the link it wants, or why it can't be read. `number` counts lines, or elements, from 1."""
-
-    number: int
-    wanted: NewLink | None
-    is_readable: bool = True
-    errors: Sequence[dict[str, str]] = ()
-
-
-def read_csv(body: bytes, format: Format | None, defaults: Mapping[str, str]) -> tuple[Format, list[Record]]:
-    """Return a CSV file's format and lines; raises Invalid when it is none of the known ones.
-
-    `defaults` fill columns that are missing or empty.
-    """
-    text = _decode(body)
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = [name.strip().lower() for name in next(_rows(reader), (0, []))[1] or []]
+def read_csv(body: bytes, format: Format | None, form: LineForm[NewLink]) -> tuple[Format, list[Record[NewLink]]]:
+    """Return a CSV file's format and lines; raises Invalid when it is none of the known ones."""
+    header, rows = read_header(body)
     format = _recognize(header, format)
     read = _read_own if format is Format.stackfluence else _read_foreign(format)
-    records = []
-    for number, cells in _rows(reader):
-        if cells is None or len(cells) > len(header):
-            records.append(_unreadable(number, f"The line must have {len(header)} cells, as the header."))
-        elif any(cell.strip() for cell in cells):
-            row = dict(zip(header, cells, strict=False))
-            records.append(_record(number, row, read, defaults))
-        _check_count(records)
-    return format, records
-
-
-def read_json(body: bytes, defaults: Mapping[str, str]) -> list[Record]:
-    """Return the links of a JSON array, or of an object's `links`; raises MalformedJson or Invalid for others."""
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise MalformedJson from None
-    if isinstance(found, dict):
-        found = found.get("links") if found.keys() == {"links"} else None
-    if not isinstance(found, list):
-        raise Invalid("links: must be an array of links.", field="links")
-    _check_count(found)
-    return [_record(number, item, dict, defaults) for number, item in enumerate(found, 1)]
-
-
-def read_json_lines(body: bytes, defaults: Mapping[str, str]) -> list[Record]:
-    """Return the links of a file with one JSON object a line; empty lines are passed over."""
-    records = []
-    for number, line in enumerate(body.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            records.append(_record(number, msgspec.json.decode(line), dict, defaults))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            records.append(_unreadable(number, "The line is no JSON."))
-        _check_count(records)
-    return records
-
-
-def write_csv(rows: Iterable[Sequence[str]], *, is_escaped: bool = False) -> bytes:
-    """Return rows as CSV (RFC 4180), in which no cell is a formula; `is_escaped`: cells went through `escape`."""
-    out = io.StringIO()
-    csv.writer(out).writerows(row if is_escaped else [escape(cell) for cell in row] for row in rows)
-    return out.getvalue().encode()
-
-
-def escape(cell: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
-
-
-def unescape(cell: str) -> str:
-    """Return what `escape` was given."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA_STARTS) else cell
+    return format, read_rows(header, rows, form, read)
 
 
 def join_tags(tags: Sequence[str]) -> str:
@@ -142,25 +63,6 @@ def split_tags(cell: str) -> list[str]:
     """Return the tags of a cell, the inverse of `join_tags`."""
     rows = csv.reader(io.StringIO(cell, newline=""), skipinitialspace=True)
     return [tag.strip() for row in rows for tag in row if tag.strip()]
-
-
-def _decode(body: bytes) -> str:
-    try:
-        return body.decode("utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise Invalid("body: the file must be UTF-8.", field="body") from None
-
-
-def _rows(reader: Any) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield each row with the line it begins in; None for a row that can't be read."""
-    while True:
-        number = reader.line_num + 1
-        try:
-            yield number, next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield number, None
 
 
 def _recognize(header: Sequence[str], format: Format | None) -> Format:
@@ -184,31 +86,6 @@ def _tells_apart(known: set[str], format: Format) -> bool:
     if format is Format.dub:
         return bool(known & {"short link", "shortlink", "key"}) or {"link", "url"} <= known
     return bool(known & set(_SHORT[format]))
-
-
-def _check_count(records: Sequence[object]) -> None:
-    if len(records) > MAX_LINES:
-        raise Invalid(f"body: at most {MAX_LINES} lines.", field="body")
-
-
-def _unreadable(number: int, message: str) -> Record:
-    return Record(number, None, is_readable=False, errors=[{"field": "", "message": message}])
-
-
-def _record(number: int, item: object, read: Callable[[Any], dict[str, Any]], defaults: Mapping[str, str]) -> Record:
-    if not isinstance(item, dict):
-        return _unreadable(number, "The line is no JSON object.")
-    try:
-        fields = read(item)
-        for name, value in defaults.items():
-            if not fields.get(name) and not fields.get(name.partition("_")[0] + "_id"):
-                fields[name] = value
-        return Record(number, NewLink.model_validate(fields))
-    except ValidationError as error:
-        return Record(number, None, errors=plain(error.errors()))
-    except Invalid as error:
-        where = str(error.extra["field"])
-        return Record(number, None, errors=[{"field": where, "message": error.detail.removeprefix(f"{where}: ")}])
 
 
 def _read_own(row: dict[str, str]) -> dict[str, Any]:

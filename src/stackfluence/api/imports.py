@@ -8,50 +8,37 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from stackfluence.api import files
-from stackfluence.api.access import (
-    Access,
-    Accessed,
-    IdempotencyKeyHeader,
-    base_url,
-    hash_request,
-    recheck,
-    repeat,
-)
+from stackfluence.api import files, lines
+from stackfluence.api.access import Access, Accessed, IdempotencyKeyHeader, base_url
+from stackfluence.api.batches import Batch, BulkQuery, LineReport, counted, refused
 from stackfluence.api.core import Core
 from stackfluence.api.fields import Given, Text, Told
-from stackfluence.api.files import Format, Record
+from stackfluence.api.files import Format
+from stackfluence.api.lines import LineForm, Record
 from stackfluence.api.link_bodies import NewLink, public_url
 from stackfluence.api.links import Link, LinkFilter, filtered, told
-from stackfluence.api.place import MAX_LINES, Path, Placed, place
+from stackfluence.api.place import Path, Placed, place
 from stackfluence.api.problems import documented
 from stackfluence.api.routes import BODY, router
 from stackfluence.catalog import Change, tables
 from stackfluence.clock import rfc3339
 from stackfluence.errors import Invalid, UnsupportedMediaType
-from stackfluence.vocabulary import LineOutcome, LineRefusal
-
-_JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
-_CSV = frozenset({"text/csv", "application/csv", "text/tab-separated-values"})
+from stackfluence.vocabulary import LineOutcome
 
 
 class Bulk(Given):
     """Links to be made at once."""
 
-    links: Annotated[list[NewLink], Field(min_length=1, max_length=files.MAX_LINES)]
+    links: Annotated[list[NewLink], Field(min_length=1, max_length=lines.MAX_LINES)]
 
 
-class LineReport(Told):
-    """What became of one line. `line` counts lines of a file, elements of an array, from 1."""
+class LinkReport(LineReport):
+    """What became of one line that wants a link."""
 
-    line: int
-    outcome: LineOutcome
-    reason: LineRefusal | None = None
     link_id: str | None = None
     url: str | None = None
-    errors: list[dict[str, str]] = Field(default_factory=list)
 
 
 class ImportReport(Told):
@@ -62,15 +49,7 @@ class ImportReport(Told):
     created: int
     existing: int
     refused: int
-    lines: list[LineReport]
-
-
-class BulkQuery(BaseModel):
-    """How links are made at once."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    dry_run: bool = Field(default=False, description="Report what would happen and keep nothing.")
+    lines: list[LinkReport]
 
 
 class ImportQuery(BulkQuery):
@@ -83,10 +62,6 @@ class ImportQuery(BulkQuery):
 
 class ExportQuery(LinkFilter):
     """Which links go into the file."""
-
-
-class _Undone(Exception):
-    """Rolls a dry run back."""
 
 
 routes = router("links")
@@ -126,7 +101,7 @@ async def make_links(
 ) -> Response:
     """Make up to 10,000 links; each is made or refused by itself, a thousand a transaction."""
     body = await request.body()
-    records = await asyncio.to_thread(files.read_json, body, {})
+    records = await asyncio.to_thread(lines.read_json, body, "links", LineForm(NewLink, {}))
     return await _make(request, access, idempotency_key, Format.stackfluence, records, asked.dry_run)
 
 
@@ -151,17 +126,17 @@ async def import_links(
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     names = {"creator_handle": asked.creator_handle, "campaign_slug": asked.campaign_slug}
-    defaults = {name: value for name, value in names.items() if value}
+    form = LineForm(NewLink, {name: value for name, value in names.items() if value})
     body = await request.body()
     format = Format.stackfluence
-    if content_type in _CSV:
-        format, records = await asyncio.to_thread(files.read_csv, body, asked.format, defaults)
+    if content_type in lines.CSV:
+        format, records = await asyncio.to_thread(files.read_csv, body, asked.format, form)
     elif asked.format not in (None, Format.stackfluence):
         raise Invalid("format: exports of other products are read as CSV.", field="format")
     elif content_type == "application/json":
-        records = await asyncio.to_thread(files.read_json, body, defaults)
-    elif content_type in _JSON_LINES:
-        records = await asyncio.to_thread(files.read_json_lines, body, defaults)
+        records = await asyncio.to_thread(lines.read_json, body, "links", form)
+    elif content_type in lines.JSON_LINES:
+        records = await asyncio.to_thread(lines.read_json_lines, body, form)
     else:
         raise UnsupportedMediaType("Send text/csv, application/json or application/x-ndjson.")
     return await _make(request, access, idempotency_key, format, records, asked.dry_run)
@@ -172,81 +147,43 @@ async def _make(
     access: Access,
     idempotency_key: str | None,
     format: Format,
-    records: Sequence[Record],
+    records: Sequence[Record[NewLink]],
     is_dry_run: bool,
 ) -> Response:
-    """Make the links of all records and answer the report; the last transaction keeps it for repetitions."""
-    if not records:
-        raise Invalid("body: there are no lines.", field="body")
-    core: Core = request.app.state.core
-    request_hash = await hash_request(request) if idempotency_key else ""
+    """Make the links of all records and answer the report."""
     base = base_url(request)
-    lines: list[LineReport] = []
     claimed: dict[Path, int] = {}
-    step = len(records) if is_dry_run else MAX_LINES
-    try:
-        for start in range(0, len(records), step):
-            async with core.catalog.writing(access.actor) as change:
-                await recheck(change, access)
-                if idempotency_key:
-                    await repeat(change, access.organization_id, idempotency_key, request_hash)
-                for at in range(start, min(start + step, len(records)), MAX_LINES):
-                    lines += await _place(change, access.organization_id, records[at : at + MAX_LINES], claimed, base)
-                if is_dry_run:
-                    raise _Undone
-                if idempotency_key and len(lines) == len(records):
-                    body = _report(format, lines, is_dry_run)
-                    await change.remember_answer(access.organization_id, idempotency_key, request_hash, 200, body)
-    except _Undone:
-        for line in lines:
-            if line.outcome is LineOutcome.created:
-                line.link_id = None
-    return Response(_report(format, lines, is_dry_run), media_type="application/json")
 
-
-async def _place(
-    change: Change, organization_id: str, records: Sequence[Record], claimed: dict[Path, int], base: str
-) -> list[LineReport]:
-    wanted = [record.wanted for record in records if record.wanted]
-    placed = iter(await place(change, organization_id, wanted, claimed))
-    return [
-        _line(record, next(placed), base)
-        if record.wanted
-        else LineReport(
-            line=record.number,
-            outcome=LineOutcome.refused,
-            reason=LineRefusal.invalid_field if record.is_readable else LineRefusal.unreadable_line,
-            errors=list(record.errors),
+    async def place_some(change: Change, some: Sequence[Record[NewLink]]) -> list[LinkReport]:
+        placed = iter(
+            await place(change, access.organization_id, [each.wanted for each in some if each.wanted], claimed)
         )
-        for record in records
-    ]
+        return [
+            _line(each.number, next(placed), base, is_dry_run)
+            if each.wanted
+            else LinkReport.model_validate(refused(each))
+            for each in some
+        ]
+
+    def report(told_lines: Sequence[LinkReport]) -> bytes:
+        counts = counted(told_lines)
+        told_all = ImportReport(format=format, is_dry_run=is_dry_run, lines=list(told_lines), **counts)
+        return told_all.model_dump_json().encode()
+
+    body = await Batch(records, place_some, report).make(request, access, idempotency_key, is_dry_run=is_dry_run)
+    return Response(body, media_type="application/json")
 
 
-def _line(record: Record, placed: Placed, base: str) -> LineReport:
-    assert record.wanted
-    report = LineReport(
-        line=record.number,
+def _line(number: int, placed: Placed, base: str, is_dry_run: bool) -> LinkReport:
+    is_undone = is_dry_run and placed.outcome is LineOutcome.created
+    return LinkReport(
+        line=number,
         outcome=placed.outcome,
         reason=placed.refusal,
-        link_id=placed.link_id or None,
         errors=placed.errors,
+        link_id=None if is_undone else placed.link_id or None,
+        url=None if placed.refusal else public_url(base, placed.host, placed.handle, placed.slug, placed.asset),
     )
-    if not placed.refusal:
-        report.url = public_url(base, placed.host, placed.handle, placed.slug, placed.asset)
-    return report
-
-
-def _report(format: Format, lines: Sequence[LineReport], is_dry_run: bool) -> bytes:
-    counts = {outcome: sum(line.outcome is outcome for line in lines) for outcome in LineOutcome}
-    report = ImportReport(
-        format=format,
-        is_dry_run=is_dry_run,
-        created=counts[LineOutcome.created],
-        existing=counts[LineOutcome.existing],
-        refused=counts[LineOutcome.refused],
-        lines=list(lines),
-    )
-    return report.model_dump_json().encode()
 
 
 @routes.get(
@@ -265,13 +202,13 @@ async def export_links(asked: Annotated[ExportQuery, Query()], request: Request,
 
 
 async def _csv(core: Core, organization_id: str, asked: ExportQuery, base: str) -> AsyncIterator[bytes]:
-    yield files.write_csv([files.COLUMNS])
+    yield lines.write_csv([files.COLUMNS])
     query = filtered(organization_id, asked, is_sqlite=core.catalog.is_sqlite)
     query = query.order_by(tables.Link.created_at.desc(), tables.Link.id.desc()).execution_options(yield_per=1000)
     async with core.catalog.reading() as session:
         found = await session.stream(query)
         async for rows in found.partitions():
-            yield files.write_csv(_cells(told(*row, base=base)) for row in rows)
+            yield lines.write_csv(_cells(told(*row, base=base)) for row in rows)
 
 
 def _cells(link: Link) -> list[str]:

@@ -14,12 +14,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from stackfluence.catalog import checks, paths
+from stackfluence.catalog import checks, codes, paths
 from stackfluence.catalog.books import IdempotencyKey
 from stackfluence.catalog.find import Row, key_hash, resolve_creator
+from stackfluence.catalog.sources import Code, Connection
 from stackfluence.catalog.tables import Base, Campaign, Creator, CreatorAlias, Host, Key, Link, Organization, Post
-from stackfluence.errors import Conflict
-from stackfluence.vocabulary import KeyKind
+from stackfluence.errors import Conflict, Invalid
+from stackfluence.vocabulary import ConnectionVendor, KeyKind
 
 _KEY_PREFIXES = {KeyKind.publishable: "sf_pub_", KeyKind.secret: "sf_sec_"}
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -162,6 +163,69 @@ class Change:
                 asset_slug=asset_slug,
                 **columns,
             )
+        )
+
+    async def add_code(
+        self,
+        organization_id: str,
+        code: str,
+        creator_id: str,
+        campaign_id: str | None = None,
+        *,
+        starts_at: int | None = None,
+        ends_at: int | None = None,
+    ) -> Code:
+        """Add a code that names a creator in [starts_at, ends_at); raises Conflict when it names one then already."""
+        new = Code(
+            organization_id=organization_id,
+            code=code,
+            creator_id=creator_id,
+            campaign_id=campaign_id,
+            starts_at=starts_at,
+            ends_at=ends_at,
+        )
+        await codes.check_free(self.session, new)
+        return await self.add(new)
+
+    async def end_code_at(self, code: Code, ends_at: int | None) -> None:
+        """Let a code end at another time, None for never.
+
+        What it named until now stays: raises Invalid for a time before this change, Conflict for a code that has ended
+        or one that names somebody else then.
+        """
+        if code.ends_at is not None and code.ends_at <= self.at_ms:
+            raise Conflict("The code has ended; add another period of it.", code_id=code.id)
+        if ends_at is not None and ends_at < self.at_ms:
+            raise Invalid("ends_at: must not lie in the past; orders until now keep their creator.", field="ends_at")
+        with self.session.no_autoflush:
+            code.ends_at = ends_at
+            await codes.check_free(self.session, code)
+        await self.session.flush()
+
+    async def end_code(self, code: Code) -> None:
+        """Let a code end now; one that hasn't begun is deleted, one that has ended stays as it is."""
+        if code.starts_at is not None and code.starts_at >= self.at_ms:
+            await self.delete(code)
+        elif code.ends_at is None or code.ends_at > self.at_ms:
+            await self.end_code_at(code, self.at_ms)
+
+    async def add_connection(
+        self, organization_id: str, vendor: ConnectionVendor, account: str, *, client_id: str = ""
+    ) -> Connection:
+        """Add a connection, pending and without secrets; raises Conflict when the organization has this account."""
+        is_shop = vendor is ConnectionVendor.shopify
+        account = checks.shop_domain("account", account) if is_shop else checks.title("account", account)
+        if not account:
+            raise Invalid("account: must not be empty.", field="account")
+        same = select(Connection.id).where(
+            Connection.organization_id == organization_id,
+            Connection.vendor == vendor.value,
+            Connection.account == account,
+        )
+        if known := await self.session.scalar(same):
+            raise Conflict(f"There is a connection to {account!r} already.", connection_id=known)
+        return await self.add(
+            Connection(organization_id=organization_id, vendor=vendor.value, account=account, client_id=client_id)
         )
 
     async def add_links(self, links: Sequence[Link]) -> None:

@@ -8,26 +8,17 @@ from enum import StrEnum
 from functools import cache
 from urllib.parse import urlsplit
 
+from stackfluence.currency import is_current
 from stackfluence.errors import Invalid
-from stackfluence.names import ascii_host, fold, is_name
+from stackfluence.names import ascii_host, code_key, fold, is_name
 
 MAX_URL_LENGTH = 2048  # what every browser, proxy and log accepts
 MAX_TEXT_LENGTH = 200
 MAX_TAGS = 50
-
-# ISO 4217, active codes of money in circulation (no funds, metals or test codes), 2026.
-CURRENCIES = frozenset(
-    """
-    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF
-    CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL
-    HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD
-    MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG
-    QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD
-    TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
-    """.split()  # noqa: SIM905 — 156 quoted literals read worse
-)
+MAX_CODE_LENGTH = 100
 
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SHOP_DOMAIN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\.myshopify\.com")
 _UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 
 
@@ -47,6 +38,25 @@ def title(field: str, text: str) -> str:
     if len(text) > MAX_TEXT_LENGTH or not text.isprintable():
         raise Invalid(f"{field}: at most {MAX_TEXT_LENGTH} printable characters.", field=field)
     return text
+
+
+def code(field: str, text: str) -> str:
+    """Return a discount code as it was written, without outer spaces, 1 to 100 printable characters."""
+    text = text.strip()
+    if not (0 < len(text) <= MAX_CODE_LENGTH and text.isprintable() and code_key(text)):
+        raise Invalid(f"{field}: a code has 1 to {MAX_CODE_LENGTH} printable characters.", field=field)
+    return text
+
+
+def shop_domain(field: str, text: str) -> str:
+    """Return a Shopify shop's own domain, `brand.myshopify.com`, in lower case.
+
+    The form is that which Shopify has apps check before they send a shop's owner there.
+    """
+    domain = text.strip().lower()
+    if not _SHOP_DOMAIN.fullmatch(domain):
+        raise Invalid(f"{field}: {text!r} is no shop's domain; it ends in .myshopify.com.", field=field)
+    return domain
 
 
 def url(field: str, text: str, *, may_be_empty: bool = False) -> str:
@@ -106,7 +116,7 @@ def tags(field: str, texts: list[str]) -> list[str]:
 def currency(field: str, text: str) -> str:
     """Return an ISO 4217 code in upper case."""
     code = text.strip().upper()
-    if code not in CURRENCIES:
+    if not is_current(code):
         raise Invalid(f"{field}: {text!r} is no ISO 4217 currency code.", field=field)
     return code
 

@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from stackfluence import snapshot
 from stackfluence.catalog.books import CatalogLineage, CatalogRevision, EdgeRemoval, LinkPath, VisitorSalt
 from stackfluence.catalog.connect import Catalog
+from stackfluence.catalog.sources import Connection
 from stackfluence.catalog.tables import Campaign, Creator, Host, Key, Link, Organization, Post
 from stackfluence.names import link_key
-from stackfluence.snapshot import HOST, KEY, LINK, ORGANIZATION, SALT, EdgeChunk, EdgeRow, encode
+from stackfluence.snapshot import CONNECTION, HOST, KEY, LINK, ORGANIZATION, SALT, EdgeChunk, EdgeRow, encode
 from stackfluence.vocabulary import KeyKind
 
 CHUNK_ROWS = 1000
@@ -136,7 +137,7 @@ def _removals(since: int) -> list[_Reading]:
 
 
 def _small_spaces(since: int) -> list[_Reading]:
-    """Return for organizations, keys, hosts and salts the query and what makes an edge's row of one of its rows."""
+    """Return for each space but the links the query, and what makes an edge's row of one of its rows."""
     return [
         (
             select(Organization.id, Organization.currency, Organization.customer_key).where(
@@ -153,6 +154,17 @@ def _small_spaces(since: int) -> list[_Reading]:
         (
             select(Host.hostname, Host.organization_id, Host.is_default).where(Host.revision > since),
             lambda row: EdgeRow(HOST, row[0].encode(), encode(snapshot.Host(*row))),
+        ),
+        (
+            select(
+                Connection.id,
+                Connection.organization_id,
+                Connection.vendor,
+                Connection.account,
+                Connection.hook_secrets,
+                Connection.status,
+            ).where(Connection.revision > since),
+            lambda row: EdgeRow(CONNECTION, row[0].encode(), encode(snapshot.Connection(*row))),
         ),
         (
             select(VisitorSalt.day, VisitorSalt.salt).where(VisitorSalt.revision > since),

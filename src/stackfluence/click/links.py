@@ -19,7 +19,7 @@ from stackfluence import snapshot
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.click.destination import Destination
 from stackfluence.names import link_key
-from stackfluence.snapshot import EdgeChunk, EdgeRow, Host, Key, Organization
+from stackfluence.snapshot import Connection, EdgeChunk, EdgeRow, Host, Key, Organization
 
 MAX_REMEMBERED = 200_000  # request paths whose key is known, and links kept unpacked; about 100 MB when full
 MAX_REMEMBERED_LENGTH = 400  # bytes of host and path: of one link there are endless spellings, however long
@@ -46,6 +46,7 @@ class Snapshot:
         self.keys: dict[bytes, Key] = {}
         self.organizations: dict[str, Organization] = {}
         self.hosts: dict[str, Host] = {}
+        self.connections: dict[str, Connection] = {}
         self.salts: dict[int, bytes] = {}  # by day since 1970
         self.unusable = 0  # links whose destination can't be redirected to
         self.paths: dict[bytes, Destination] = {}  # by `path host`, as requested last
@@ -87,8 +88,10 @@ class Snapshot:
 
     def clear(self) -> None:
         """Forget everything."""
-        for known in (self.links, self.keys, self.organizations, self.hosts, self.salts, self.paths, self._ready):
+        for known in (self.links, self.keys, self.organizations, self.hosts, self.connections, self.salts):
             known.clear()
+        self._ready.clear()
+        self.paths.clear()
         self.revision, self.lineage = 0, ""
 
     def begin(self) -> None:
@@ -99,10 +102,9 @@ class Snapshot:
         """Take over some changes between `begin` and `finish`."""
         self.taken_over += 1
         if chunk.is_reset:
-            spaces = (snapshot.LINK, snapshot.KEY, snapshot.ORGANIZATION, snapshot.HOST, snapshot.SALT)
-            self._unnamed = {space: set(self._keys_in(space)) for space in spaces}
+            self._unnamed = {space: set(self._keys_in(space)) for space in snapshot.SPACES}
         for row in chunk.rows:
-            if self._unnamed is not None:
+            if self._unnamed is not None and row.space in self._unnamed:
                 self._unnamed[row.space].discard(row.key)
             self.apply_one(row)
 
@@ -142,10 +144,15 @@ class Snapshot:
             return self.keys
         if space == snapshot.SALT:
             return [date.fromordinal(_EPOCH + day).isoformat().encode() for day in self.salts]
-        return [name.encode() for name in (self.organizations if space == snapshot.ORGANIZATION else self.hosts)]
+        named: dict[str, Iterable[str]] = {
+            snapshot.ORGANIZATION: self.organizations,
+            snapshot.HOST: self.hosts,
+            snapshot.CONNECTION: self.connections,
+        }
+        return [name.encode() for name in named[space]]
 
     def apply_one(self, row: EdgeRow) -> None:
-        """Take over one change."""
+        """Take over one change; a space that only newer versions know, as their cores tell of, means nothing here."""
         space, key, value = row
         if space == snapshot.LINK:
             outdated = self._ready.pop(key, None)
@@ -171,9 +178,14 @@ class Snapshot:
                 self.hosts.pop(key.decode(), None)
             else:
                 self.hosts[key.decode()] = snapshot.decode_host(value)
-        elif value is None:
+        elif space == snapshot.CONNECTION:
+            if value is None:
+                self.connections.pop(key.decode(), None)
+            else:
+                self.connections[key.decode()] = snapshot.decode_connection(value)
+        elif space == snapshot.SALT and value is None:
             self.salts.pop(date.fromisoformat(key.decode()).toordinal() - _EPOCH, None)
-        else:
+        elif space == snapshot.SALT and value is not None:
             self.salts[date.fromisoformat(key.decode()).toordinal() - _EPOCH] = value
 
 
