@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from stackfluence import native
-from stackfluence.click import redirect
+from stackfluence.click import redirect, velocity
 from stackfluence.click.edge import Edge
 from stackfluence.click.judge import Judge
 from stackfluence.click.links import Snapshot
@@ -28,6 +28,7 @@ from stackfluence.events import journal as journal_module
 from stackfluence.events.journal import Journal
 from tests.edge.edges import Absent, places
 
+AN_AGE_MS = 10**13  # no clock passes the end of such a minute between two clicks
 needs_compiled = pytest.mark.skipif(not native.is_compiled(), reason=f"nothing is compiled: {native.why_not}")
 
 
@@ -73,6 +74,8 @@ class Bench:
         drawn = itertools.count()
         patch.setattr(redirect, "random_bytes", lambda size: hashlib.sha512(b"%d" % next(drawn)).digest()[:size])
         patch.setattr(journal_module, "now_ms", lambda: at_ms)
+        for length in ("MINUTE_MS", "HALF_HOUR_MS"):
+            patch.setattr(velocity, length, AN_AGE_MS)
         self.journal = Journal(Path("never-opened"))
         self.journal._loop = asyncio.get_running_loop()
         self.journal._is_scheduled = True

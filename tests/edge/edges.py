@@ -27,12 +27,14 @@ from stackfluence.click.server import Server
 from stackfluence.click.velocity import Velocity
 from stackfluence.click.visitor import DAY_MS, Networks
 from stackfluence.clock import now_ms
+from stackfluence.collect.hooks import Hooks
 from stackfluence.collect.ingest import Intake
 from stackfluence.events.event import Expiring, Kept, Leaf, commitment, split_line
 from stackfluence.events.journal import Journal
 from stackfluence.names import base32, link_key
 from stackfluence.settings import Settings
 from stackfluence.snapshot import Host, Key, Link, Organization
+from stackfluence.vault import HookVault
 
 SECRETS = {1: b"k3Jx9fQ2vT7mZ1pR8sW4yB6nD0hL5gCe"}
 TTL_HOURS = 30 * 24
@@ -291,6 +293,7 @@ async def start_edge(
         core_socket=core_socket or str(directory / "core.sock"),
     )
     intake = Intake(edge)
+    Hooks(intake.recorder, HookVault(SECRETS))
     server = Server(edge)
     accepting = await loop.create_server(server.accept, HOST, 0)
     running = RunningEdge(edge, intake, server, journal, accepting.sockets[0].getsockname()[1])

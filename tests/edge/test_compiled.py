@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import ipaddress
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from stackfluence import native
 from stackfluence.click.velocity import Velocity
 from stackfluence.clock import now_ms
 from stackfluence.native import build as build_module
-from stackfluence.snapshot import Link
+from stackfluence.snapshot import LINK, EdgeRow, Link
 from tests.edge.compiled import Bench, in_python, needs_compiled
 from tests.edge.edges import a_link, a_snapshot, start_edge
 
@@ -114,6 +115,63 @@ def test_hostile_bytes_are_read_the_same_in_both_ways(
         assert compiled == await said(asked, peer, at_ms, proxies=PROXIES, is_python=True)
 
     asyncio.run(both())
+
+
+async def changing(seed: int, *, is_python: bool) -> tuple[int, Any]:
+    """Return how many clicks were taken whole; and what an edge says, writes and counts while its tables change."""
+    chance, taken = random.Random(seed), 0
+    with pytest.MonkeyPatch.context() as patch:
+        if is_python:
+            in_python(patch)
+        bench = Bench(a_snapshot(links()), patch, chance.choice((NOON_MS, MIDNIGHT_MS)))
+        known, judge, (connection, wire) = bench.edge.snapshot, bench.edge.judge, bench.connect()
+        velocity, salts, packed = judge.velocity, dict(known.salts), dict(known.links)
+        paths = chance.sample((b"summer", b"test", b"summer?a=b", b"%C3%BC"), 2)
+
+        def replace() -> None:
+            for key, value in packed.items():
+                known.apply_one(EdgeRow(LINK, key, value))
+
+        def restart() -> None:
+            known.clear()
+            replace()
+
+        def fill() -> None:
+            for counts in velocity.organizations.values():
+                counts.most = chance.choice((1, 1_000))
+
+        def turn() -> None:
+            for counts in velocity.organizations.values():
+                for window in counts.windows:
+                    velocity.litter += window.turn(window.bucket + 1)
+
+        changes: list[Callable[[], object]] = [
+            replace,
+            restart,
+            fill,
+            turn,
+            judge.forget,
+            lambda: judge.places.cache.clear(),
+            lambda: known.salts.update(salts),
+            lambda: known.salts.clear(),
+            lambda: setattr(velocity, "clicks", [] if velocity.clicks is None else None),
+            velocity.organizations.clear,
+        ]
+        for _ in range(300):
+            connection.data_received(b"GET /c/emma/%b HTTP/1.1\r\nHost: h\r\n\r\n" % chance.choice(paths))
+            taken += not bench.journal._waiting[-1][4][0].target  # a request that `usual_click` took has none
+            bench.settle(is_recorded=chance.random() < 0.9)
+            if chance.random() < 0.1:
+                chance.choice(changes)()
+        return taken, (wire.sent, bench.lines, bench.state(), velocity.clicks, velocity.overflow)
+
+
+@needs_compiled
+@pytest.mark.parametrize("seed", range(6))
+async def test_clicks_are_the_same_while_tables_change(seed: int) -> None:
+    taken, compiled = await changing(seed, is_python=False)
+    assert taken > 30
+    assert (0, compiled) == await changing(seed, is_python=True)
 
 
 @needs_compiled
@@ -249,6 +307,18 @@ def test_a_machine_without_a_compiler_is_told_so(
     monkeypatch.setattr(build_module, "is_compiled", lambda: False)
     build_module.main()
     assert "no C compiler" in capsys.readouterr().out
+
+
+def test_an_installation_that_is_read_only_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(**_: object) -> str:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(build_module, "is_compiled", lambda: False)
+    monkeypatch.setattr(build_module, "build", refused)
+    build_module.main()
+    assert "Permission denied" in capsys.readouterr().out
 
 
 @needs_compiled

@@ -446,7 +446,7 @@ async def test_a_preflight_is_answered_here(running: RunningEdge, event_type: st
 
 
 async def test_a_page_can_read_every_answer(running: RunningEdge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackfluence.click.server.MAX_BODY", 300_000)
+    monkeypatch.setattr("stackfluence.click.request.MAX_BODY", 300_000)
     for event_type, body in (
         ("session", {"session_id": "s"}), ("session", b"{"), ("nothing", b"{}"), ("session", bytes(270_000)),
         ("session", bytes(310_000)), ("session", {"session_id": "s", "organization_id": "org_0000000"}),

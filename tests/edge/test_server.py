@@ -223,7 +223,7 @@ async def test_a_head_of_ten_megabytes_is_431_and_read_by_the_client(running: Ru
 
 
 async def test_a_body_beyond_the_limit_is_413(running: RunningEdge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_BODY", 100_000)
+    monkeypatch.setattr("stackfluence.click.request.MAX_BODY", 100_000)
     for raw in (
         POST + b"Content-Length: 100001\r\n\r\n",
         POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1000\r\n%b\r\n" % bytes(4096) * 25,

@@ -85,6 +85,33 @@ async def test_the_copy_holds_what_was_taken_over(tmp_path: Path, feed: Catalog)
         assert path.stat().st_mode & 0o077 == 0  # it holds salts
 
 
+def connection_row(identifier: str, status: str = "active") -> EdgeRow:
+    """Return a change of one connection."""
+    known = snapshot.Connection(identifier, "org_1", "stripe", "Main", b"still encrypted", status)
+    return EdgeRow(snapshot.CONNECTION, identifier.encode(), snapshot.encode(known))
+
+
+async def test_connections_are_known_kept_and_forgotten_as_everything_else(tmp_path: Path, feed: Catalog) -> None:
+    feed.changes = {1: [connection_row("con_1"), connection_row("con_2")], 2: [connection_row("con_2", "disconnected")]}
+    async with start_edge(tmp_path, known=Snapshot(ClickIdKeys(SECRETS, TTL_HOURS))) as running:
+        copy = Copy(tmp_path / "w0.sqlite")
+        await poll(running, copy)
+        known = running.snapshot.connections
+        assert {name: each.status for name, each in known.items()} == {"con_1": "active", "con_2": "disconnected"}
+        assert known["con_1"].hook_secrets == b"still encrypted"
+        assert restored(tmp_path / "w0.sqlite").connections == known
+        before = known["con_1"]
+        feed.changes[3] = [EdgeRow("invention", b"x", b"y"), EdgeRow(snapshot.CONNECTION, b"con_2", None)]
+        await poll(running, copy)
+        assert running.snapshot.connections == {"con_1": before}
+        assert running.snapshot.connections["con_1"] is before, "what did not change is the same object"
+        running.snapshot.revision = 0  # the next answer is a full one
+        feed.changes = {1: [connection_row("con_3")]}
+        await poll(running, copy)
+        assert set(running.snapshot.connections) == {"con_3"} == set(restored(tmp_path / "w0.sqlite").connections)
+        copy.close()
+
+
 async def test_a_full_answer_goes_to_disk_behind_the_edge_and_behind_nothing_newer(
     tmp_path: Path, feed: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from tests.events.journals import BRAND, NODE, OTHER_BRAND, Numbers, Writer, cou
 from tests.stores import drop
 
 EMMA, CLICK = "hash-of-emma", "019aaba6-6480-7663-8128-2d69f5af2110"
+EMMAS_ADDRESS = "hash-of-emmas-address"
 SECRET = "emma@shop.example"
 
 
@@ -46,8 +47,9 @@ def loader(store: Store, journals: Path) -> Iterator[Loader]:
 
 def write(writer: Writer) -> tuple[list[Leaf], list[Leaf]]:
     """Write events of emma and of others; returns both."""
-    told: dict[str, Any] = {"kept": {"customer_hash": EMMA, "properties": SECRET}, "expiring": {"user_agent": SECRET}}
-    person = {"visitor_hash": "v1", "session_id": "s1", "click_id": CLICK}
+    kept = {"customer_hash": EMMA, "email_hash": EMMAS_ADDRESS, "properties": SECRET}
+    told: dict[str, Any] = {"kept": kept, "expiring": {"user_agent": SECRET}}
+    person = {"visitor_hash": "v1", "session_id": "s1", "click_id": CLICK, "order_id": "o1", "shop": "s.example"}
     emma = [
         writer.event("conversion", **told, **person),
         writer.event("conversion", **told, **person),
@@ -69,9 +71,12 @@ def on_disk(journals: Path) -> bytes:
     ("kind", "person"),
     [
         (PersonKind.customer_hash, EMMA),
+        (PersonKind.email_hash, EMMAS_ADDRESS),
         (PersonKind.click_id, CLICK),
         (PersonKind.session_id, "s1"),
         (PersonKind.visitor_hash, "v1"),
+        (PersonKind.order_id, "o1"),
+        (PersonKind.shop, "s.example"),
     ],
 )
 async def test_a_person_is_gone_and_every_proof_and_count_stays(

@@ -1,11 +1,11 @@
-"""What operators ask an edge, never on the public port: `/metrics` (Prometheus text) and `/readyz`."""
+"""What operators ask an edge, never on the public port: `/metrics` (Prometheus text), `/readyz`, `/refusals`."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -20,6 +20,22 @@ if TYPE_CHECKING:
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
+class Refusal(NamedTuple):
+    """A request to the intake or a hook that was refused: when, in milliseconds since 1970 UTC, how, and by which page.
+
+    `organization_id` is that of a key or connection which was known but may not do this, else empty. `path` is without
+    its query, `origin` the Origin header.
+    """
+
+    at_ms: int
+    status: int
+    kind: str
+    detail: str
+    path: str
+    origin: str
+    organization_id: str
+
+
 class Admin:
     """Stands in an edge's place behind a server of its own."""
 
@@ -28,12 +44,18 @@ class Admin:
     kit = ()
 
     def __init__(
-        self, edge: Edge, server: Server, intake_counts: Counter[str], exchange: Exchange | None = None
+        self,
+        edge: Edge,
+        server: Server,
+        intake_counts: Counter[str],
+        refusals: Iterable[Refusal],
+        exchange: Exchange | None = None,
     ) -> None:
         self._edge = edge
         self.date = edge.date
         self._server = server
         self._intake_counts = intake_counts
+        self._refusals = refusals
         self._exchange = exchange
 
     def take(self, request: Request, click: Taken) -> None:
@@ -47,7 +69,8 @@ class Admin:
     def route(self, method: bytes, target: bytes) -> Route:
         """Return what answers; nothing is handed on from here."""
         path = target.partition(b"?")[0]
-        return {b"/metrics": self._metrics, b"/readyz": self._readyz}.get(path, _not_found)
+        pages = {b"/metrics": self._metrics, b"/readyz": self._readyz, b"/refusals": self._list_refusals}
+        return pages.get(path, _not_found)
 
     def _metrics(self, request: Request) -> None:
         text = "".join(f"{name} {value}\n" for name, value in self._samples())
@@ -90,6 +113,11 @@ class Admin:
         }
         self._answer(request, 200 if is_ready else 503, b"application/json", json.dumps(state).encode())
 
+    def _list_refusals(self, request: Request) -> None:
+        """Answer the last requests that were refused, the newest last."""
+        body = json.dumps({"items": [refusal._asdict() for refusal in self._refusals]})
+        self._answer(request, 200, b"application/json", body.encode())
+
     def _answer(self, request: Request, status: int, content_type: bytes, body: bytes) -> None:
         reason = b"OK" if status == 200 else b"Service Unavailable"
         request.answer(
@@ -99,4 +127,4 @@ class Admin:
 
 
 def _not_found(request: Request) -> None:
-    request.refuse(404, "not-found", "Here are /metrics and /readyz.")
+    request.refuse(404, "not-found", "Here are /metrics, /readyz and /refusals.")

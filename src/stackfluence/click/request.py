@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from stackfluence.click.relay import Relay
     from stackfluence.click.server import Connection
 
+MAX_BODY = 1 << 20  # of what is answered here; a batch of 1,000 events fits
+# of a vendor's hook: one that is refused is sent again, and after some refusals the vendor sends none at all
+MAX_HOOK_BODY = 4 << 20
+HOOKS = b"/v1/hooks/"
 STATUS = {
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
     408: "Request Timeout", 410: "Gone", 413: "Content Too Large", 415: "Unsupported Media Type",
@@ -45,6 +49,11 @@ class Request:
     def head_size(self) -> int:
         """Bytes of target and headers."""
         return len(self.target) + sum(len(name) + len(value) for name, value in self.headers)
+
+    @property
+    def most_bytes(self) -> int:
+        """How many bytes its body may have when it is answered here."""
+        return MAX_HOOK_BODY if self.target.startswith(HOOKS) else MAX_BODY
 
     @property
     def address(self) -> str:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 MAX_HEAD = 16 << 10  # bytes of request line and headers; browsers send 1 to 4 KB
 MAX_HEADERS = 100  # browsers send 10 to 25
-MAX_BODY = 1 << 20  # of what is answered here; a batch of 1,000 events fits
 MAX_CONNECTIONS = 20_000
 MAX_PIPELINED = 64
 HEAD_SECONDS = 10.0
@@ -228,8 +227,8 @@ class Connection(asyncio.Protocol):
             if encoding != b"chunked" or (version == "1.0" and b"transfer-encoding" in fields):
                 raise _Malformed("another transfer encoding than chunked, or one in HTTP/1.0")
             self.deadline = self.server.now + BODY_SECONDS
-            if request.route is not None and int(fields.get(b"content-length", b"0")) > MAX_BODY:
-                self.end(413, "too-large", f"The body may have at most {MAX_BODY} bytes.")
+            if request.route is not None and int(fields.get(b"content-length", b"0")) > request.most_bytes:
+                self._body_too_large(request)
                 return
             if fields.get(b"expect", b"").lower() == b"100-continue" and not self._queue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -253,8 +252,8 @@ class Connection(asyncio.Protocol):
             request.body += body
         else:
             request.body = bytearray(request.body + body)  # grows in place: a body may come in pieces of one byte
-        if len(request.body) > MAX_BODY:
-            self.end(413, "too-large", f"The body may have at most {MAX_BODY} bytes.")
+        if len(request.body) > request.most_bytes:
+            self._body_too_large(request)
 
     def on_message_complete(self) -> None:
         request, self._request = self._request, None
@@ -351,6 +350,9 @@ class Connection(asyncio.Protocol):
 
     def _head_too_large(self) -> None:
         self.end(431, "head-too-large", f"The request line and headers may have at most {MAX_HEAD} bytes.")
+
+    def _body_too_large(self, request: Request) -> None:
+        self.end(413, "too-large", f"The body may have at most {request.most_bytes} bytes.")
 
 
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization"))

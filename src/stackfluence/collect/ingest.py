@@ -8,52 +8,46 @@ quarantined and why.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stackfluence.click.request import cors
-from stackfluence.click.visitor import ip_prefix, visitor_hashes
-from stackfluence.clock import rfc3339, uuid7, uuid_text
 from stackfluence.collect import payloads
-from stackfluence.collect.payloads import Payload, Unusable
-from stackfluence.events.event import Expiring, Kept, Leaf, commitment, encode_leaf, encode_personal, fresh_salt
+from stackfluence.collect.recording import MAX_RAW, Recorder, Sender, Told
+from stackfluence.collect.unusable import Unusable
 from stackfluence.snapshot import Key
-from stackfluence.vocabulary import (
-    ClickIdStatus,
-    Consent,
-    EventType,
-    IntakeStatus,
-    KeyKind,
-    QuarantineReason,
-    TrustTier,
-)
+from stackfluence.vocabulary import EventType, IntakeStatus, KeyKind, QuarantineReason, TrustTier
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from stackfluence.click.edge import Edge
     from stackfluence.click.request import Request
+
+__all__ = ["MAX_RAW", "Intake"]
 
 PREFIX = b"/v1/events/"
 MAX_BODY = 256 << 10
 MAX_BATCH = 1_000
-MAX_RAW = 16 << 10
-REMEMBERED = 100_000  # event ids whose repetition is answered `duplicate`
 RECORDED_TYPES = {t.value.encode(): t for t in EventType if t is not EventType.click}
-_NOTHING_KEPT, _NOTHING_EXPIRING = Kept(salt=""), Expiring(salt="")
 _CONTENT_TYPES = (b"", b"application/json", b"text/plain")
 _RETRY = b"retry-after: 1\r\naccess-control-expose-headers: retry-after\r\n"
 
 
 class Intake:
-    """The intake of one edge process: its counters and the event ids it remembers."""
+    """The intake of one edge process; its recorder has the counters."""
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
-        self.counts: Counter[str] = Counter()  # events by IntakeStatus or `unavailable`, and requests `refused`
-        self._seen: dict[str, None] = {}
+        self.recorder = Recorder(edge)
         edge.routes.append((frozenset((b"POST",)), PREFIX, self.post))
         edge.routes.append((frozenset((b"OPTIONS",)), PREFIX, self.preflight))
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Events by IntakeStatus or `unavailable`, and requests `refused`."""
+        return self.recorder.counts
 
     def post(self, request: Request) -> None:
         """Answer one event or a batch."""
@@ -80,10 +74,14 @@ class Intake:
         key = self._authorize(request, envelope)
         if key is None:
             return
-        answer = _Answer(self, request, is_batch, len(documents))
+        is_browser = key.kind == KeyKind.publishable
+        tier = TrustTier.browser if is_browser else TrustTier.server
+        # a server's own headers say nothing about a visitor
+        sender = Sender(request, key.organization_id, tier, is_browser and request.fields.get(b"sec-gpc") == b"1")
+        answer = _Answer(self.recorder, request, is_batch, len(documents))
         for document in documents:
             event_type = RECORDED_TYPES.get(_type_of(document) if is_batch else name)
-            self._record(request, key, event_type, document, answer)
+            self.recorder.record(sender, _told(key, event_type, document), answer)
         if not documents:
             answer.send()
 
@@ -134,124 +132,27 @@ class Intake:
             self._refuse(request, 401, "unauthorized", "Send a key of the organization: Authorization: Bearer sf_….")
             return None
         if named and named != key.organization_id:
-            self._refuse(request, 403, "forbidden", "The key belongs to another organization than the event names.")
+            detail = "The key belongs to another organization than the event names."
+            self._refuse(request, 403, "forbidden", detail, key.organization_id)
             return None
         if key.kind == KeyKind.publishable and key.allowed_origins:
             origin = request.fields.get(b"origin", b"").decode("latin-1").lower()
             if origin not in key.allowed_origins:
-                self._refuse(request, 403, "forbidden", "This origin may not send events with this key.")
+                detail = "This origin may not send events with this key."
+                self._refuse(request, 403, "forbidden", detail, key.organization_id)
                 return None
         return key
 
-    def _record(
-        self, request: Request, key: Key, event_type: EventType | None, document: object, answer: _Answer
-    ) -> None:
-        """Put one event on disk; `answer` hears of it."""
-        received_ms = self.edge.journal.stamp()
-        is_browser = key.kind == KeyKind.publishable
-        tier = TrustTier.browser if is_browser else TrustTier.server
-        kept, expiring = Kept(salt=""), Expiring(salt="")
-        type_name = "" if event_type is None else event_type.value
-        idempotency_key = payloads.idempotency_key(document)
-        event_id = (
-            uuid_text(payloads.keyed_event_id(key.organization_id, type_name, idempotency_key))
-            if idempotency_key
-            else uuid7(received_ms)[1]
-        )
-        at = rfc3339(received_ms)
-        leaf = Leaf(event_id=event_id, event_type=type_name, occurred_at=at, received_at=at, trust_tier=tier)
-        status = IntakeStatus.accepted
-        try:
-            if event_type is None:
-                raise Unusable(QuarantineReason.unknown_value, "type")
-            payload = payloads.read_payload(document)
-            if payload.organization_id not in ("", key.organization_id):
-                raise Unusable(QuarantineReason.unknown_value, "organization_id is not the key's")
-            self._describe(request, key, event_type, payload, leaf, kept, expiring, received_ms)
-        except (Unusable, RecursionError) as error:
-            problem = error if isinstance(error, Unusable) else payloads.TOO_DEEP
-            status = IntakeStatus.quarantined
-            leaf = Leaf(
-                event_id=event_id,
-                event_type=type_name,
-                occurred_at=at,
-                received_at=at,
-                trust_tier=tier,
-                quarantine_reason=problem.reason,
-                quarantine_detail=problem.detail,
-            )
-            kept, expiring = Kept(salt=""), Expiring(salt="")
-            if not (_opts_out(request, is_browser) or payloads.denies_consent(document)):
-                expiring.raw = payloads.raw_text(document)[:MAX_RAW]
-        if status is IntakeStatus.accepted and event_id in self._seen:
-            status = IntakeStatus.duplicate  # kept all the same: its content may differ, the facts decide
-        kept_bytes, expiring_bytes = _sealed(kept), _sealed(expiring)
-        leaf.personal_commitment = commitment(kept_bytes, expiring_bytes)
-        place = answer.add(event_id, status, leaf.quarantine_reason, leaf.quarantine_detail)
-        self.edge.journal.append(
-            key.organization_id.encode(), encode_leaf(leaf), kept_bytes + b"\t" + expiring_bytes, answer.settle, place
-        )
-
-    def _describe(
-        self,
-        request: Request,
-        key: Key,
-        event_type: EventType,
-        payload: Payload,
-        leaf: Leaf,
-        kept: Kept,
-        expiring: Expiring,
-        received_ms: int,
-    ) -> None:
-        """Fill leaf and personal halves; raises Unusable before anything personal is kept."""
-        payloads.check(event_type, payload)
-        is_browser = leaf.trust_tier == TrustTier.browser
-        occurred_ms, leaf.is_clamped = payloads.occurred(payload, received_ms, is_browser)
-        properties = payloads.metadata_text(payload.metadata)
-        organization = self.edge.snapshot.organizations[key.organization_id]
-        leaf.occurred_at = rfc3339(occurred_ms)
-        payloads.fill(leaf, payload, organization.currency)
-        verdict = self.edge.snapshot.click_ids.verify(
-            payload.inf_click_id, key.organization_id, received_ms if is_browser else occurred_ms
-        )
-        leaf.click_id_status = verdict.status
-        if verdict.click is not None:
-            leaf.click_id, leaf.link_id = verdict.click.event_id, verdict.click.link_id
-            leaf.is_test = leaf.is_test or verdict.click.is_test
-        if verdict.status not in (ClickIdStatus.valid, ClickIdStatus.missing):
-            leaf.signed_click_id = payload.inf_click_id[:100]
-        leaf.consent = Consent.opted_out if _opts_out(request, is_browser) else payload.consent or Consent.unknown
-        if leaf.consent in (Consent.opted_out, Consent.denied):
-            return  # nothing that singles a person out, and what the sender wrote in `metadata` might
-        kept.properties = properties
-        if payload.customer_id and organization.customer_key:
-            kept.customer_hash = payloads.customer_hash(organization.customer_key, payload.customer_id)
-        expiring.page_url, expiring.referrer = payload.page_url[:2_000], payload.referrer[:2_000]
-        if is_browser:
-            user_agent = request.fields.get(b"user-agent", b"")
-            expiring.user_agent = user_agent[:1_000].decode("latin-1")
-            expiring.ip_prefix = ip_prefix(request.address)
-            leaf.visitor_hash, leaf.visitor_hash_before = visitor_hashes(
-                self.edge.snapshot.salts, received_ms, key.organization_id.encode(), request.address, user_agent
-            )
-
-    def remember(self, event_id: str) -> None:
-        """An event was accepted: its id is a duplicate from now on, as long as it is remembered."""
-        if len(self._seen) >= REMEMBERED:
-            self._seen.clear()
-        self._seen[event_id] = None
-
-    def _refuse(self, request: Request, status: int, kind: str, detail: str) -> None:
-        self.counts["refused"] += 1
+    def _refuse(self, request: Request, status: int, kind: str, detail: str, organization_id: str = "") -> None:
         challenge = b"www-authenticate: Bearer\r\n" if status == 401 else b""
-        request.refuse(status, kind, detail, challenge + cors(request))
+        self.recorder.refuse(request, status, kind, detail, challenge + cors(request), organization_id)
 
 
 class _Answer:
     """The answer to one request, sent when each of its events is on disk, or 503 when one isn't."""
 
-    def __init__(self, intake: Intake, request: Request, is_batch: bool, waiting: int) -> None:
-        self._intake = intake
+    def __init__(self, recorder: Recorder, request: Request, is_batch: bool, waiting: int) -> None:
+        self._recorder = recorder
         self._request = request
         self._is_batch = is_batch
         self._waiting = waiting
@@ -270,9 +171,9 @@ class _Answer:
         """An event is on disk, or not."""
         self._has_failed = self._has_failed or not is_recorded
         event = self._events[place]
-        self._intake.counts[event["status"] if is_recorded else "unavailable"] += 1
+        self._recorder.counts[event["status"] if is_recorded else "unavailable"] += 1
         if is_recorded and event["status"] == IntakeStatus.accepted:
-            self._intake.remember(event["event_id"])
+            self._recorder.remember(event["event_id"])
         self._waiting -= 1
         if not self._waiting:
             self.send()
@@ -287,21 +188,24 @@ class _Answer:
         body = msgspec.json.encode({"events": self._events} if self._is_batch else self._events[0])
         request.answer(
             b"HTTP/1.1 202 Accepted\r\ndate: %b\r\ncontent-type: application/json\r\ncache-control: no-store\r\n%b"
-            b"content-length: %d\r\n\r\n%b" % (self._intake.edge.date, cors(request), len(body), body)
+            b"content-length: %d\r\n\r\n%b" % (self._recorder.edge.date, cors(request), len(body), body)
         )
 
 
-def _sealed(half: Kept | Expiring) -> bytes:
-    """Return a personal half's bytes under a fresh salt, empty when it holds nothing."""
-    if half in (_NOTHING_KEPT, _NOTHING_EXPIRING):
-        return b""
-    half.salt = fresh_salt()
-    return encode_personal(half)
-
-
-def _opts_out(request: Request, is_browser: bool) -> bool:
-    """Whether the visitor's browser sent Global Privacy Control; a server's own headers say nothing about a visitor."""
-    return is_browser and request.fields.get(b"sec-gpc") == b"1"
+def _told(key: Key, event_type: EventType | None, document: object) -> Told:
+    """Return what an event says, or why it can't be used."""
+    payload: payloads.Payload | Unusable
+    try:
+        if event_type is None:
+            raise Unusable(QuarantineReason.unknown_value, "type")
+        payload = payloads.read_payload(document)
+        if payload.organization_id not in ("", key.organization_id):
+            raise Unusable(QuarantineReason.unknown_value, "organization_id is not the key's")
+    except Unusable as problem:
+        payload = problem
+    except RecursionError:
+        payload = payloads.TOO_DEEP
+    return Told(event_type, payloads.idempotency_key(document), payload, document)
 
 
 def _type_of(document: object) -> bytes:

@@ -14,7 +14,9 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from stackfluence.click.visitor import landing_parameters, read_query
-from stackfluence.clock import parse_rfc3339
+from stackfluence.clock import parse_rfc3339, rfc3339
+from stackfluence.collect.money import minor_digits
+from stackfluence.collect.unusable import Unusable
 from stackfluence.events.event import Leaf, Line
 from stackfluence.vocabulary import (
     Consent,
@@ -35,7 +37,9 @@ EARLIEST_MS = 946_684_800_000  # 2000-01-01: before it there was nothing to meas
 CLAMP_BACK_MS = 35 * 86_400_000
 CLAMP_AHEAD_MS = 5 * 60_000
 SERVER_AHEAD_MS = 86_400_000
-_CURRENCY = re.compile(r"[A-Z]{3}")
+MAX_EMAIL = 320  # RFC 3696, erratum 1690: 64 before the @, 255 after it
+_ADDRESSES = frozenset(("email", "email_sha256"))
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PERSONAL_SEGMENT = re.compile(r"[^/]*@[^/]*|[^/]{65,}|[0-9a-fA-F]{32,}")
 
 Text = str | int  # shops number orders, customers and products; ids beyond 2**53 survive as integers
@@ -71,8 +75,12 @@ class Payload(msgspec.Struct, kw_only=True):
     shop: str = ""
     revenue_cents: int | None = None
     currency: str = ""
+    presentment_currency: str = ""
+    presentment_revenue_cents: int | None = None
     coupon_codes: list[Text] = []
     customer_id: Text = ""
+    email: str = ""
+    email_sha256: str = ""
     customer_type: str = ""
     is_renewal: bool = False
     subtotal_cents: int | None = None
@@ -86,6 +94,7 @@ class Payload(msgspec.Struct, kw_only=True):
     reason: str = ""
     idempotency_key: Text = ""
     occurred_at: str = ""
+    revised_at: str = ""
     consent: str = ""
     is_test: bool = False
     # hints of a page: what is neither true nor false says nothing, and costs no session
@@ -94,20 +103,12 @@ class Payload(msgspec.Struct, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
-class Unusable(Exception):
-    """The event can be read but not used; `reason` says why, `detail` which field."""
-
-    def __init__(self, reason: QuarantineReason, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail[:300]
-
-
 TOO_DEEP = Unusable(QuarantineReason.wrong_type, "nested too deeply")  # what is read can be too deep to be written
+NO_TYPE = Unusable(QuarantineReason.unknown_value, "type")
 _AMOUNTS = frozenset(
     (
         "revenue_cents", "subtotal_cents", "discount_cents", "tax_cents", "shipping_cents", "gift_card_cents",
-        "refund_amount_cents",
+        "refund_amount_cents", "presentment_revenue_cents",
     )
 )  # fmt: skip
 _TEXTS = frozenset(("session_id", "order_id", "shop", "customer_id", "original_order_id", "reason", "idempotency_key"))
@@ -117,7 +118,7 @@ _REQUIRED = {
     EventType.pageview: ("session_id",),
     EventType.conversion: (),
     EventType.refund: ("original_order_id", "refund_amount_cents"),
-    EventType.identify: ("customer_id",),
+    EventType.identify: (),
 }
 _REQUIRED_OF_PURCHASE = ("order_id", "revenue_cents")
 
@@ -136,9 +137,27 @@ def read_payload(document: object) -> Payload:
     return payload
 
 
-def check(event_type: EventType, payload: Payload) -> None:
-    """Raise Unusable for the first field that is missing or can't be what it says."""
-    required = _REQUIRED[event_type]
+def limited(payload: Payload | Unusable) -> Payload | Unusable:
+    """Return a payload that was put together here, or why it can't be used: too long a text, an amount out of range."""
+    if isinstance(payload, Unusable):
+        return payload
+    try:
+        for name in _TEXTS:
+            _short(name, str(getattr(payload, name)))
+        for name in sorted(_AMOUNTS):
+            _amount(name, getattr(payload, name))
+    except Unusable as problem:
+        return problem
+    return payload
+
+
+def check(event_type: EventType, payload: Payload, *, is_denied: bool = False, is_browser: bool = False) -> None:
+    """Raise Unusable for the first field that is missing or can't be what it says.
+
+    Who doesn't want to be measured (`is_denied`) has no session to name. A browser may send no address in the clear.
+    """
+    is_visit = event_type in (EventType.session, EventType.pageview)
+    required = () if is_denied and is_visit else _REQUIRED[event_type]
     if event_type is EventType.conversion:
         payload.event_type = payload.event_type or ConversionType.purchase.value
         _one_of(ConversionType, "event_type", payload.event_type)
@@ -147,11 +166,14 @@ def check(event_type: EventType, payload: Payload) -> None:
     for name in required:
         if getattr(payload, name) in ("", None):
             raise Unusable(QuarantineReason.missing_field, name)
+    _check_person(event_type, payload, is_browser)
     if payload.time_on_page_ms is not None and not 0 <= payload.time_on_page_ms <= MAX_MINUTES_ON_PAGE_MS:
         raise Unusable(QuarantineReason.amount_out_of_range, "time_on_page_ms")
     payload.currency = payload.currency.upper()
-    if payload.currency and not _CURRENCY.fullmatch(payload.currency):
-        raise Unusable(QuarantineReason.unknown_value, f"currency {payload.currency[:20]!r}")
+    payload.presentment_currency = payload.presentment_currency.upper()
+    for currency in (payload.currency, payload.presentment_currency):
+        if currency:
+            minor_digits(currency)
     if payload.customer_type:
         _one_of(CustomerType, "customer_type", payload.customer_type)
     if payload.consent:
@@ -162,6 +184,20 @@ def check(event_type: EventType, payload: Payload) -> None:
         _short("coupon_codes", str(code))
     for line in payload.lines:
         _check_line(line)
+
+
+def _check_person(event_type: EventType, payload: Payload, is_browser: bool) -> None:
+    if payload.email:
+        if is_browser:
+            raise Unusable(QuarantineReason.unknown_value, "email: a page sends email_sha256")
+        if "@" not in payload.email or len(payload.email) > MAX_EMAIL:
+            raise Unusable(QuarantineReason.unknown_value, "email")
+        payload.email_sha256 = email_digest(payload.email)
+    payload.email_sha256 = payload.email_sha256.lower()
+    if payload.email_sha256 and not _DIGEST.fullmatch(payload.email_sha256):
+        raise Unusable(QuarantineReason.unknown_value, "email_sha256 must have 64 hex digits")
+    if event_type is EventType.identify and payload.customer_id == "" and not payload.email_sha256:
+        raise Unusable(QuarantineReason.missing_field, "customer_id, email or email_sha256")
 
 
 def _check_line(line: OrderLine) -> None:
@@ -206,6 +242,22 @@ def occurred(payload: Payload, received_ms: int, is_browser: bool) -> tuple[int,
     return stated, False
 
 
+def revised(payload: Payload, received_ms: int, is_browser: bool) -> str:
+    """Return when an order was as it is told here, RFC 3339 in UTC, empty when nobody says; a page can't.
+
+    Raises Unusable for no time at all, one before 2000 or more than a day ahead.
+    """
+    if is_browser or not payload.revised_at:
+        return ""
+    try:
+        stated = parse_rfc3339(payload.revised_at.upper())
+    except ValueError:
+        raise Unusable(QuarantineReason.wrong_type, "revised_at must be RFC 3339 with a zone") from None
+    if not EARLIEST_MS <= stated <= received_ms + SERVER_AHEAD_MS:
+        raise Unusable(QuarantineReason.time_out_of_range, "revised_at")
+    return rfc3339(stated)
+
+
 def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
     """Write what a checked payload says into the leaf."""
     leaf.session_id = str(payload.session_id)
@@ -226,6 +278,9 @@ def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
     leaf.gift_card_cents = payload.gift_card_cents
     if leaf.event_type in (EventType.conversion, EventType.refund):
         leaf.currency = payload.currency or default_currency
+        if payload.presentment_currency not in ("", leaf.currency):
+            leaf.presentment_currency = payload.presentment_currency
+            leaf.presentment_revenue_cents = payload.presentment_revenue_cents
     if leaf.event_type in (EventType.session, EventType.pageview):
         leaf.bot_reasons = _said_reasons(payload)
     if payload.page_url:
@@ -276,16 +331,35 @@ def metadata_text(metadata: dict[str, Any]) -> str:
 
 
 def raw_text(document: object) -> str:
-    """Return what a sender wrote as JSON text, empty when it is nested too deeply."""
+    """Return what a sender wrote as JSON text, empty when it is nested too deeply.
+
+    E-mail addresses are left out, and their digests, which whoever has a list of addresses reads.
+    """
+    if isinstance(document, dict) and not _ADDRESSES.isdisjoint(document):
+        document = {name: value for name, value in document.items() if name not in _ADDRESSES}
     try:
         return msgspec.json.encode(document).decode()
     except RecursionError:
         return ""
 
 
-def customer_hash(customer_key: bytes, customer_id: Text) -> str:
-    """Return the pseudonym of an organization's customer: HMAC-SHA256 of `id:<customer_id>`, 128 bits, hex."""
-    return hmac.digest(customer_key, f"id:{customer_id}".encode(), "sha256").hex()[:32]
+def customer_hash(customer_key: bytes, customer_id: Text, shop: str = "") -> str:
+    """Return the pseudonym of an organization's customer: HMAC-SHA256 of `id:<customer_id>`, 128 bits, hex.
+
+    With a shop, which numbers its customers itself, of `id@<shop> NUL <customer_id>`.
+    """
+    named = f"id@{shop}\0{customer_id}" if shop else f"id:{customer_id}"
+    return hmac.digest(customer_key, named.encode(), "sha256").hex()[:32]
+
+
+def email_digest(email: str) -> str:
+    """Return the SHA-256, hex, of an e-mail address without outer spaces and in lower case."""
+    return hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()
+
+
+def email_hash(customer_key: bytes, email_sha256: str) -> str:
+    """Return the pseudonym of a customer's address: HMAC-SHA256 of `email:<its SHA-256, hex>`, 128 bits, hex."""
+    return hmac.digest(customer_key, f"email:{email_sha256}".encode(), "sha256").hex()[:32]
 
 
 def idempotency_key(document: object) -> str:
@@ -299,9 +373,13 @@ def denies_consent(document: object) -> bool:
     return isinstance(document, dict) and document.get("consent") in (Consent.denied, Consent.opted_out)
 
 
-def keyed_event_id(organization_id: str, event_type: str, key: str) -> bytes:
-    """Return the UUIDv8 (RFC 9562, section 5.8) that an idempotency key stands for, for ever: 16 bytes."""
-    digest = bytearray(hashlib.sha256(f"{organization_id}\0{event_type}\0{key}".encode()).digest()[:16])
+def keyed_event_id(organization_id: str, event_type: str, key: str, namespace: str = "") -> bytes:
+    """Return the UUIDv8 (RFC 9562, section 5.8) that an idempotency key stands for, for ever: 16 bytes.
+
+    A vendor's keys have the namespace of its account, in front of the type, where no sender's key can reach.
+    """
+    kind = f"{namespace}\0{event_type}" if namespace else event_type
+    digest = bytearray(hashlib.sha256(f"{organization_id}\0{kind}\0{key}".encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
     return bytes(digest)

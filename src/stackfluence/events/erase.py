@@ -28,12 +28,21 @@ CHUNK = 1000  # event ids in one statement
 
 
 class PersonKind(StrEnum):
-    """What a person is known by."""
+    """What a person is known by; an order's id, and a shop with everybody in it, are what a shop asks by."""
 
     customer_hash = "customer_hash"
+    email_hash = "email_hash"
     click_id = "click_id"
     session_id = "session_id"
     visitor_hash = "visitor_hash"
+    order_id = "order_id"
+    shop = "shop"
+
+
+_COLUMNS = {  # of the leaf, where a kind has not just its own
+    PersonKind.visitor_hash: ("visitor_hash", "visitor_hash_before"),
+    PersonKind.order_id: ("order_id", "original_order_id"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +158,12 @@ def _belongs(organization_id: str, kind: PersonKind, value: str) -> Callable[[by
     needle, owner = value.encode(), organization_id.encode()
 
     def belongs(leaf: bytes, kept: bytes) -> bool:
-        if kind is PersonKind.customer_hash:
-            return needle in kept and owner in leaf[:80] and read_leaf(kept).get("customer_hash") == value
+        if kind in (PersonKind.customer_hash, PersonKind.email_hash):
+            return needle in kept and owner in leaf[:80] and read_leaf(kept).get(kind.value) == value
         if needle not in leaf or owner not in leaf[:80]:
             return False
         fields = read_leaf(leaf)
-        names = ("visitor_hash", "visitor_hash_before") if kind is PersonKind.visitor_hash else (kind.value,)
+        names = _COLUMNS.get(kind, (kind.value,))
         return fields["organization_id"] == organization_id and any(fields.get(name) == value for name in names)
 
     return belongs

@@ -22,6 +22,8 @@ found as (
         and (
             ({kind:String} = 'click_id' and toString(click_id) = {value:String})
             or ({kind:String} = 'session_id' and session_id = {value:String})
+            or ({kind:String} = 'order_id' and (order_id = {value:String} or original_order_id = {value:String}))
+            or ({kind:String} = 'shop' and shop = {value:String})
             or (
                 {kind:String} = 'visitor_hash'
                 and (visitor_hash = {value:String} or visitor_hash_before = {value:String})
@@ -48,8 +50,10 @@ found as (
     from events_personal
     where
         organization_id = {organization_id:String}
-        and {kind:String} = 'customer_hash'
-        and customer_hash = {value:String}
+        and (
+            ({kind:String} = 'customer_hash' and customer_hash = {value:String})
+            or ({kind:String} = 'email_hash' and email_hash = {value:String})
+        )
 )
 
 select distinct toString(event_id) as event_id

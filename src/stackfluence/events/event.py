@@ -49,13 +49,17 @@ class Leaf(msgspec.Struct, omit_defaults=True, kw_only=True):
     in UTC with milliseconds, money is integer minor units of `currency`, ids are those of the catalog. Statuses and
     reasons are the words of `vocabulary`. `visitor_hash_before` is the same visitor under yesterday's salt, in the
     half hour after midnight. `signed_click_id` is what was sent when it did not verify, so that it can be judged
-    again. A reader must ignore fields it doesn't know: they may be added within a schema version.
+    again. `revised_at` is when an order was as it is told here, where its source says so: of two tellings of one
+    order the later one counts, in whatever order they came. What the shopper saw and paid is in `presentment_currency`
+    when that differs from the shop's `currency`. A reader must ignore fields it doesn't know: they may be added within
+    a schema version.
     """
 
     event_id: str
     event_type: str
     occurred_at: str
     received_at: str
+    revised_at: str = ""
     click_id: str = ""
     click_id_status: str = ""
     signed_click_id: str = ""
@@ -77,6 +81,8 @@ class Leaf(msgspec.Struct, omit_defaults=True, kw_only=True):
     is_renewal: bool = False
     currency: str = ""
     revenue_cents: int | None = None
+    presentment_currency: str = ""
+    presentment_revenue_cents: int | None = None
     subtotal_cents: int | None = None
     discount_cents: int | None = None
     tax_cents: int | None = None
@@ -110,6 +116,7 @@ class Kept(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     salt: str
     customer_hash: str = ""
+    email_hash: str = ""
     properties: str = ""
 
 

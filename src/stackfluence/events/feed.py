@@ -253,8 +253,8 @@ class Summary:
     days: dict[str, Day] = field(default_factory=dict)  # by date, only those with events
 
 
-_PLURALS = {"click": "clicks", "session": "sessions", "pageview": "pageviews", "conversion": "conversions",
-            "refund": "refunds", "identify": "identifies"}  # fmt: skip
+_PLURALS = {"click": "clicks", "session": "sessions", "pageview": "pageviews", "refund": "refunds",
+            "identify": "identifies"}  # fmt: skip
 
 
 async def summary(store: Store, organization_id: str, horizon: int, time_zone: str, filters: Filters = ANY) -> Summary:
@@ -266,6 +266,10 @@ async def summary(store: Store, organization_id: str, horizon: int, time_zone: s
         result.duplicates += row["stored"] - row["events"]
         for counts in (result.total, result.days.setdefault(row["day"], Day())):
             _add(counts, row)
+    for row in await store.read(SQL["count_orders"], **asked):
+        for counts in (result.total, result.days.setdefault(row["day"], Day())):
+            counts.conversions += row["conversions"]
+            _add_amount(counts.revenue_cents, row["currency"], row["revenue_cents"])
     reasons: Counter[str] = Counter()
     for row in await store.read(SQL["count_quarantined"], **asked):
         reasons[row["quarantine_reason"]] += row["quarantined"]
@@ -279,9 +283,9 @@ def _add(counts: Day, row: Row) -> None:
     plural = _PLURALS.get(row["event_type"])
     if plural is not None:
         setattr(counts, plural, getattr(counts, plural) + row["events"])
-    for amounts, cents in (
-        (counts.revenue_cents, row["revenue_cents"]),
-        (counts.refunded_cents, row["refunded_cents"]),
-    ):
-        if cents:
-            amounts[row["currency"]] = amounts.get(row["currency"], 0) + int(cents)
+    _add_amount(counts.refunded_cents, row["currency"], row["refunded_cents"])
+
+
+def _add_amount(amounts: dict[str, int], currency: str, cents: int) -> None:
+    if cents:
+        amounts[currency] = amounts.get(currency, 0) + int(cents)

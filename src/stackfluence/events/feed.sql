@@ -166,8 +166,8 @@ from (
 order by seq;
 
 -- name: count_events
--- One organization's rows by day, type and currency: `stored` counts rows, `events` each event once, `revenue_cents`
--- and `refunded_cents` those events' amounts. A click's id is made by the edge for one line, so its rows need be
+-- One organization's rows by day, type and currency: `stored` counts rows, `events` each event once (of sessions each
+-- visit), `refunded_cents` those events' amounts. A click's id is made by the edge for one line, so its rows need be
 -- compared within the time asked for only; any other event may have been sent again with another time.
 with
 
@@ -218,8 +218,8 @@ counted as (
     select
         toDate(toTimeZone(occurred_at, {time_zone:String})) as day,
         event_type,
+        session_id,
         currency,
-        revenue_cents,
         refund_amount_cents,
         (toString(node), seq) not in (select (toString(node), seq) from superseded) as is_best
     from events
@@ -239,12 +239,115 @@ select
     toString(event_type) as event_type,
     toString(currency) as currency,
     count() as stored,
-    countIf(is_best) as events,
-    coalesce(sumIf(toInt128(revenue_cents), is_best), 0) as revenue_cents,
+    -- a visit is told again with the time it took
+    if(
+        event_type = 'session',
+        uniqExactIf(session_id, is_best and session_id != '') + countIf(is_best and session_id = ''),
+        countIf(is_best)
+    ) as events,
     coalesce(sumIf(toInt128(refund_amount_cents), is_best), 0) as refunded_cents
 from counted
 group by day, event_type, currency
 order by day, event_type, currency;
+
+-- name: count_orders
+-- One organization's conversions by day and currency, each order once, by the rule of facts/130_day_orders.sql: on the
+-- day of its first conversion that a server or connector tells of, with the amounts of the latest version of the
+-- highest trust tier. Only orders that were told of more than once are looked at closely.
+with
+
+repeated as (
+    select order_place
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'conversion'
+        and load_number <= {horizon:UInt64}
+    group by order_place
+    having count() > 1
+),
+
+told as (
+    select
+        order_place,
+        event_id,
+        tier,
+        occurred_at,
+        received_at,
+        if(revised_at = '', received_at, parseDateTime64BestEffort(revised_at, 3, 'UTC')) as version_at,
+        link_id,
+        creator_id,
+        campaign_id,
+        is_test,
+        currency,
+        revenue_cents,
+        row_number() over (partition by event_id order by tier, occurred_at, leaf_hash) as place
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'conversion'
+        and load_number <= {horizon:UInt64}
+        and order_place in (select order_place from repeated)
+),
+
+orders as (
+    select
+        order_place,
+        argMin(occurred_at, (tier > 2, received_at, occurred_at, event_id)) as at,
+        argMax(
+            (link_id, creator_id, campaign_id, is_test, currency, revenue_cents),
+            (-toInt8(tier), version_at, received_at, occurred_at, event_id)
+        ) as latest
+    from told
+    where place = 1
+    group by order_place
+),
+
+counted as (
+    select
+        occurred_at as at,
+        link_id,
+        creator_id,
+        campaign_id,
+        is_test,
+        toString(currency) as currency,
+        revenue_cents
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'conversion'
+        and load_number <= {horizon:UInt64}
+        and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+        and order_place not in (select order_place from repeated)
+    union all
+    select
+        at,
+        latest.1 as link_id,
+        latest.2 as creator_id,
+        latest.3 as campaign_id,
+        latest.4 as is_test,
+        toString(latest.5) as currency,
+        latest.6 as revenue_cents
+    from orders
+    where
+        at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        and at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+)
+
+select
+    toString(toDate(toTimeZone(at, {time_zone:String}))) as day,
+    currency,
+    count() as conversions,
+    coalesce(sum(toInt128(revenue_cents)), 0) as revenue_cents
+from counted
+where
+    ({link_id:String} = '' or link_id = {link_id:String})
+    and ({creator_id:String} = '' or creator_id = {creator_id:String})
+    and ({campaign_id:String} = '' or campaign_id = {campaign_id:String})
+    and ({is_test:Nullable(Bool)} is null or is_test = {is_test:Nullable(Bool)})
+group by day, currency
+order by day, currency;
 
 -- name: count_quarantined
 -- One organization's quarantined rows by day and reason.

@@ -1,7 +1,7 @@
 -- name: load_personal
 -- The personal halves of lines that are not in the store yet; an interrupted turn may have brought some of them.
 insert into events_personal (
-    node, seq, organization_id, event_id, expires_at, customer_hash, kept, expiring, expiring_hash
+    node, seq, organization_id, event_id, expires_at, customer_hash, email_hash, kept, expiring, expiring_hash
 )
 select
     {node:String} as node,
@@ -12,6 +12,7 @@ select
         least(toUnixTimestamp(event.received_at) + {retention_seconds:UInt32}, 4294967295), 'UTC'
     ) as expires_at,
     if(middle > 1, JSONExtractString(substring(personal, 1, middle - 1), 'customer_hash'), '') as customer_hash,
+    if(middle > 1, JSONExtractString(substring(personal, 1, middle - 1), 'email_hash'), '') as email_hash,
     substring(personal, 1, middle - 1) as kept,
     substring(personal, middle + 1) as expiring,
     if(

@@ -70,9 +70,21 @@ create table if not exists events (
     -- asked for rarely or for one event at a time: read from the line, which costs a load nothing
     schema_version UInt16 alias JSONExtractUInt(line, 'schema_version'),
     signed_click_id String alias JSONExtractString(line, 'signed_click_id'),
+    revised_at String alias JSONExtractString(line, 'revised_at'),
+    presentment_currency String alias JSONExtractString(line, 'presentment_currency'),
+    presentment_revenue_cents Nullable(Int64) alias JSONExtract(line, 'presentment_revenue_cents', 'Nullable(Int64)'),
     list_versions Map(String, String) alias JSONExtract(line, 'list_versions', 'Map(String, String)'),
     personal_commitment String alias JSONExtractString(line, 'personal_commitment'),
     leaf_hash FixedString(32) alias SHA256(concat('\x00', line)),
+    -- 1 is the strongest; and what is told of one order, whoever tells it, has one place: purchases by shop and order id,
+    -- any other conversion by itself
+    tier UInt8 alias transform(toString(trust_tier), ['server', 'connector', 'browser'], [1, 2, 3], 4),
+    order_place String alias multiIf(
+        event_type = 'refund', concat('order ', shop, '\0', original_order_id),
+        event_type != 'conversion', '',
+        conversion_type = 'purchase' and order_id != '', concat('order ', shop, '\0', order_id),
+        concat('event ', toString(event_id))
+    ),
     index by_event_id event_id type bloom_filter(0.01) granularity 4,
     index by_click_id click_id type bloom_filter(0.01) granularity 4,
     index by_load load_number type minmax granularity 4,
@@ -95,6 +107,7 @@ create table if not exists events_personal (
     event_id UUID,
     expires_at DateTime('UTC'),
     customer_hash String,
+    email_hash String,
     kept String,
     expiring String ttl expires_at,
     expiring_hash String,
@@ -107,13 +120,55 @@ create table if not exists events_personal (
     page_url String alias JSONExtractString(expiring, 'page_url'),
     referrer String alias JSONExtractString(expiring, 'referrer'),
     raw String alias JSONExtractString(expiring, 'raw'),
-    index by_customer customer_hash type bloom_filter(0.01) granularity 4
+    index by_customer customer_hash type bloom_filter(0.01) granularity 4,
+    index by_email email_hash type bloom_filter(0.01) granularity 4
 ) engine = MergeTree
 partition by toYYYYMM(expires_at)
 order by (organization_id, node, seq)
 ttl expires_at delete where kept = ''
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
 min_bytes_for_wide_part = 268435456;
+
+-- name: add_email_hash
+-- Stores made before e-mail addresses had a pseudonym get the column; their rows have none.
+alter table events_personal add column if not exists email_hash String after customer_hash;
+
+-- name: add_email_index
+-- The same for its index.
+alter table events_personal
+add index if not exists by_email email_hash type bloom_filter(0.01) granularity 4;
+
+-- name: add_revised_at
+-- And for what is read from the line: nothing is written.
+alter table events
+add column if not exists revised_at String alias JSONExtractString(line, 'revised_at');
+
+-- name: add_presentment_currency
+-- The currency in which the shopper saw the prices.
+alter table events
+add column if not exists presentment_currency String alias JSONExtractString(line, 'presentment_currency');
+
+-- name: add_presentment_revenue
+-- The same for the amount that the shopper saw.
+alter table events
+add column if not exists presentment_revenue_cents Nullable(Int64)
+alias JSONExtract(line, 'presentment_revenue_cents', 'Nullable(Int64)');
+
+-- name: add_tier
+-- The rank of who tells of an event.
+alter table events
+add column if not exists tier UInt8
+alias transform(toString(trust_tier), ['server', 'connector', 'browser'], [1, 2, 3], 4);
+
+-- name: add_order_place
+-- The order that an event is of.
+alter table events
+add column if not exists order_place String alias multiIf(
+    event_type = 'refund', concat('order ', shop, '\0', original_order_id),
+    event_type != 'conversion', '',
+    conversion_type = 'purchase' and order_id != '', concat('order ', shop, '\0', order_id),
+    concat('event ', toString(event_id))
+);
 
 -- name: create_quarantined_events
 -- What was received but can't be used, with the reason. An unreadable line keeps its hash and length, never its bytes,

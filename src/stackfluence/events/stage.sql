@@ -234,7 +234,11 @@ keys as (
             ('session_id', event.session_id),
             ('visitor_hash', event.visitor_hash),
             ('visitor_hash', event.visitor_hash_before),
-            ('customer_hash', JSONExtractString(substring(personal, 1, middle - 1), 'customer_hash'))
+            ('order_id', JSONExtractString(leaf, 'order_id')),
+            ('order_id', JSONExtractString(leaf, 'original_order_id')),
+            ('shop', JSONExtractString(leaf, 'shop')),
+            ('customer_hash', JSONExtractString(substring(personal, 1, middle - 1), 'customer_hash')),
+            ('email_hash', JSONExtractString(substring(personal, 1, middle - 1), 'email_hash'))
         ]) as key
     from staged
     where is_good and personal != '\t'

@@ -27,6 +27,11 @@ _HARMLESS = re.compile(
     r"|create\s+or\s+replace\s+temporary\s+table|drop\s+temporary\s+table\s+if\s+exists)\b",
     re.IGNORECASE,
 )
+_ADDS_A_COLUMN = re.compile(  # to a store of an earlier version; what is stored stays as it is
+    r"\s*alter\s+table\s+\w+\s+add\s+(?:column|index)\s+if\s+not\s+exists\b"
+    r"(?!.*\b(?:delete|update|drop|modify|clear|rename|replace|move|detach|attach|materialize|reset)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def check_allowed(name: str, sql: str) -> None:
     bare = _COMMENT_OR_TEXT.sub(" ", sql)
     if ";" in bare:
         raise StoreError(f"{name}: one statement at a time.")
-    if _HARMLESS.match(bare):
+    if _HARMLESS.match(bare) or _ADDS_A_COLUMN.match(bare):
         return
     target = re.match(r"\s*alter\s+table\s+`?(\w+)`?\s", bare, re.IGNORECASE)
     if target is None or target[1] not in CHANGEABLE:
