@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stackfluence.vocabulary import TrafficClass, TrafficReason
+from stackfluence.vocabulary import ConversionReason, TrafficClass, TrafficReason
 
 FLAGGED = 50  # from here on a click is invalid unless an organization's policy says otherwise
 CERTAIN = 90  # from here on there is no reasonable doubt
@@ -85,6 +85,15 @@ REASONS: Mapping[TrafficReason, Reason] = {
     _R.hyper_engagement: _after(_S, 60, "The same visitor clicked again and again within minutes."),
     _R.hourly_outlier: _after(_S, 20, "This hour's clicks are far above what this creator's audience does."),
     _R.shared_prefix: _after(_S, 20, "One part of the network clicked the links of many creators."),
+}
+
+
+# what is odd about an order weighs nothing: it is told to both sides, and people decide
+CONVERSION_SENTENCES: Mapping[ConversionReason, str] = {
+    ConversionReason.code_spike: (
+        "The code was on many more orders than usual, without clicks of its creator; it may have got around by itself."
+    ),
+    ConversionReason.conflicting_clicks: "Browsers named clicks of several creators for this one order.",
 }
 
 

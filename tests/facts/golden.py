@@ -41,7 +41,7 @@ _VERDICT_WORDS = {"stage", "score", "class", "counts", "because", "stamped", "la
 
 def golden_cases() -> Iterator[tuple[str, dict[str, Any]]]:
     """Give every case with the name of its file and its place there."""
-    for path in sorted(FOLDER.glob("*/*.yaml")):
+    for path in sorted(FOLDER.glob("0*/*.yaml")):
         for place, case in enumerate(yaml.safe_load(path.read_text())["cases"], start=1):
             yield f"{path.parent.name}/{path.stem}/{place}", case
 

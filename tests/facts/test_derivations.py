@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from stackfluence.catalog import Catalog, finish_load, open_catalog, take_load
+from stackfluence.catalog.sources import Code
+from stackfluence.catalog.tables import Creator
 from stackfluence.events.store import StatementFailed, Store
 from stackfluence.facts import Derived, Run
 from stackfluence.facts import derive as facts_derive
@@ -20,6 +22,7 @@ from stackfluence.operations.derivations import Derivations
 from stackfluence.operations.site import Site
 from stackfluence.settings import Settings
 from tests.facts.days import DAY, DAY_START_MS, Days
+from tests.facts.order_cases import conversions
 
 
 class Clock:
@@ -103,6 +106,47 @@ async def test_a_day_that_fails_keeps_no_other_waiting_and_comes_again(
     clock.at_ms += FAILED_PAUSE_MS
     assert await keeper.round() == 1
     assert set(days.verdicts()) == {click, earlier}
+
+
+async def test_orders_are_derived_by_the_codes_of_the_catalog_and_again_when_one_changes(
+    days: Days, books: Catalog, clock: Clock, tmp_path: Path
+) -> None:
+    keeper = Derivations(Site(Settings(data_dir=str(tmp_path)), books, days.store))
+    days.event("conversion", 1000, conversion_type="purchase", order_id="A1", coupon_codes=["EMMA10"])
+    days.event("conversion", 1000 - DAY_MS, conversion_type="purchase", order_id="B1")
+    await load(days, books)
+    assert await keeper.round() == 2
+    assert {row["found_by"] for row in conversions(days).values()} == {"none"}
+    assert len({row["run_id"] for row in conversions(days).values()}) == 1, "an organization's days are one run"
+    async with books.writing("cli") as change:
+        creator = Creator(organization_id=days.organization_id, handle="emma")
+        change.session.add(creator)
+        await change.session.flush()
+        change.session.add(Code(organization_id=days.organization_id, code="emma10", creator_id=creator.id))
+    clock.at_ms += 60_000
+    assert await keeper.round() == 1, "the day that had the code"
+    assert conversions(days)["A1"]["creator_id"] == creator.id
+    clock.at_ms += 60_000
+    assert await keeper.round() == 0
+
+
+async def test_an_organizations_orders_that_fail_come_again(
+    days: Days, books: Catalog, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Derivations(Site(Settings(data_dir=str(tmp_path)), books, days.store))
+    days.event("conversion", 1000, conversion_type="purchase", order_id="A1")
+    await load(days, books)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise StatementFailed("rank_candidates", 241, "too little memory")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("stackfluence.facts.derive_orders", refuse)
+        assert await keeper.round() == 0
+    assert await keeper.round() == 0
+    clock.at_ms += FAILED_PAUSE_MS
+    assert await keeper.round() == 1
+    assert set(conversions(days)) == {"A1"}
 
 
 async def test_a_round_ends_in_time_and_goes_on_in_the_next(

@@ -88,7 +88,11 @@ timed as (
 followed as (
     select
         click_id,
-        uniqExactIf(session_id, event_type != 'conversion') as sessions,
+        -- who objected to being measured has no session id: that a page of the click was seen is one session
+        greatest(
+            uniqExactIf(session_id, event_type != 'conversion' and session_id != ''),
+            toUInt64(countIf(event_type != 'conversion') > 0)
+        ) as sessions,
         countIf(event_type = 'pageview') as pageviews,
         maxIf(engaged_ms, event_type != 'conversion') as longest_ms,
         countIf(event_type != 'conversion' and is_webdriver) > 0 as was_webdriver,

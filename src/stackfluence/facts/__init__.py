@@ -5,23 +5,34 @@ derive      a run: the numbered statements, day by day, then the pointer that re
 score_again today's rules and lists over headers that are still kept
 back_test   what another threshold, weight or list would have changed, per creator, without writing anything
 schedule    which days have to be derived again, found in the store itself
-schema.sql  the tables that are kept        work.sql  those of one day of a run
+orders      a run over orders: one conversion each, the creator it names, how that was found
+codes       whose a code is            order_places, order_schedule  which day an old order is of, and when again
+schema.sql  the tables that are kept        work.sql, order_work.sql  those of one day of a run
 """
 
 from stackfluence.facts.back_test import BackTest, Change, back_test
+from stackfluence.facts.codes import CodeBook, CodePeriod, read_code_books
 from stackfluence.facts.derive import Derived, DerivedDay, Run, create_tables, derive, highest_run
+from stackfluence.facts.orders import DerivedOrderDay, DerivedOrders, days_with_orders, derive_orders
 from stackfluence.facts.thresholds import Rules, Thresholds
 
 __all__ = [
     "BackTest",
     "Change",
+    "CodeBook",
+    "CodePeriod",
     "Derived",
     "DerivedDay",
+    "DerivedOrderDay",
+    "DerivedOrders",
     "Rules",
     "Run",
     "Thresholds",
     "back_test",
     "create_tables",
+    "days_with_orders",
     "derive",
+    "derive_orders",
     "highest_run",
+    "read_code_books",
 ]

@@ -1,4 +1,6 @@
-"""Derivation: what the events of a day mean, by the numbered .sql files of this folder, in their order.
+"""Derivation: what the clicks of a day mean, by the .sql files of this folder from 010 to 090, in their order.
+
+What orders mean is derived by `orders.py`, from 110 on.
 
 A run reads events up to a load, writes its verdicts day by day, says that it is complete, and last lets readers see its
 days. One that dies before leaves rows that nobody reads. The same events, rules and moment give the same rows, whatever
@@ -27,7 +29,7 @@ SCHEMA = read_statements(FOLDER / "schema.sql")
 WORK = read_statements(FOLDER / "work.sql")
 SQL = read_statements(FOLDER / "derive.sql")
 STEPS: tuple[Statement, ...] = tuple(
-    statement for path in sorted(FOLDER.glob("[0-9]*_*.sql")) for statement in read_statements(path).values()
+    statement for path in sorted(FOLDER.glob("0*_*.sql")) for statement in read_statements(path).values()
 )
 DAY_MS = 86_400_000
 FINAL_AFTER_MS = 2 * DAY_MS  # a day is over, and 24 hours have passed since its last click

@@ -5,6 +5,10 @@ select greatest(
     (select coalesce(max(run_id), 0) as run_id from derivation_runs),
     (select coalesce(max(run_id), 0) as run_id from derived_days),
     (select coalesce(max(run_id), 0) as run_id from scored_clicks),
+    (select coalesce(max(run_id), 0) as run_id from conversions),
+    (select coalesce(max(run_id), 0) as run_id from order_runs),
+    (select coalesce(max(run_id), 0) as run_id from derived_order_days),
+    (select coalesce(max(run_id), 0) as run_id from same_customers),
     (select coalesce(max(run_id), 0) as run_id from shared_prefix_clicks)
 ) as run_id;
 

@@ -7,12 +7,13 @@ day waits until its rows came to no more than some hundred a second, and its wor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from stackfluence.events.statements import read_statements
+from stackfluence.events.statements import Statement, read_statements
 from stackfluence.events.store import Row, Store
 from stackfluence.facts.derive import DAY_MS, FINAL_AFTER_MS, day_ms
 
@@ -35,8 +36,8 @@ class DueDay(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Known:
-    """`touched_by` and `derived_as_of` are loads; `due_ms` is 0 when nothing has to be done."""
+class KnownDay:
+    """What is known of a day. `touched_by` and `derived_as_of` are loads; `due_ms` is 0 when nothing has to be done."""
 
     touched_by: int = 0
     derived_as_of: int = 0
@@ -48,10 +49,12 @@ class _Known:
 class Schedule:
     """The days of a store, as far as they may change. Used by one thread at a time."""
 
+    _sql: Mapping[str, Statement] = SQL
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._seen_load = -1
-        self._days: dict[DueDay, _Known] = {}
+        self._days: dict[DueDay, KnownDay] = {}
 
     def look(self, as_of: int, now_ms: int) -> None:
         """Learn what loads up to `as_of` touched; the first time, also what was derived before. Raises StoreError."""
@@ -63,7 +66,11 @@ class Schedule:
                 self._touch(row, now_ms)
         self._seen_load = as_of
         oldest = _date(now_ms).toordinal() - KEPT_DAYS
-        self._days = {due: known for due, known in self._days.items() if known.due_ms or due.day.toordinal() >= oldest}
+        self._days = {
+            due: known
+            for due, known in self._days.items()
+            if known.due_ms or known.not_before_ms > now_ms or due.day.toordinal() >= oldest
+        }
 
     def due(self, now_ms: int, limit: int) -> list[DueDay]:
         """Return the days that have to be derived now, an organization's latest first, organizations by turns.
@@ -79,7 +86,7 @@ class Schedule:
 
     def done(self, due: DueDay, as_of: int, clicks: int, took_ms: int, now_ms: int, *, is_final: bool) -> None:
         """A day was derived with what was loaded up to `as_of`; `is_final` is what the run said of it."""
-        known = self._days.setdefault(due, _Known())
+        known = self._days.setdefault(due, KnownDay())
         known.is_derived, known.derived_as_of = True, as_of
         final_ms = day_ms(due.day) + FINAL_AFTER_MS
         known.due_ms = 0 if is_final else max(now_ms, final_ms + GRACE_MS)
@@ -91,29 +98,29 @@ class Schedule:
 
     def failed(self, due: DueDay, now_ms: int) -> None:
         """A day could not be derived: it waits, so that it keeps no other waiting."""
-        self._days.setdefault(due, _Known()).not_before_ms = now_ms + FAILED_PAUSE_MS
+        self._days.setdefault(due, KnownDay()).not_before_ms = now_ms + FAILED_PAUSE_MS
 
     def _remember(self, now_ms: int) -> None:
         first_day = now_ms // DAY_MS - KEPT_DAYS
         with self._store.session() as session:
-            rows = session.rows(SQL["last_runs"], from_ms=first_day * DAY_MS, first_day=first_day)
-            unfinished = session.rows(SQL["unfinished_days"])
+            rows = session.rows(self._sql["last_runs"], from_ms=first_day * DAY_MS, first_day=first_day)
+            unfinished = session.rows(self._sql["unfinished_days"])
         for row in rows:
             final_ms = day_ms(row["day"]) + FINAL_AFTER_MS
             derived_ms = int(row["derived_at"].timestamp() * 1000)
-            self._days[DueDay(row["organization_id"], row["day"])] = _Known(
+            self._days[DueDay(row["organization_id"], row["day"])] = KnownDay(
                 derived_as_of=row["as_of"],
                 due_ms=0 if derived_ms >= final_ms else final_ms + GRACE_MS,
                 is_derived=True,
             )
         for row in unfinished:
-            known = self._days.setdefault(DueDay(row["organization_id"], row["day"]), _Known(is_derived=True))
+            known = self._days.setdefault(DueDay(row["organization_id"], row["day"]), KnownDay(is_derived=True))
             known.due_ms = day_ms(row["day"]) + FINAL_AFTER_MS + GRACE_MS
 
     def _touched(self, as_of: int, now_ms: int) -> list[Row]:
         with self._store.session() as session:
             return session.rows(
-                SQL["touched_days"],
+                self._sql["touched_days"],
                 after_load=max(0, self._seen_load),
                 as_of=as_of,
                 received_from_ms=max(0, now_ms - KEPT_DAYS * DAY_MS),
@@ -127,7 +134,7 @@ class Schedule:
         if known is None:
             if not row["touched_by"]:
                 return  # nothing of its own happened on it
-            known = self._days[due] = _Known()
+            known = self._days[due] = KnownDay()
         known.touched_by = max(known.touched_by, row["touched_by"])
         if known.touched_by > known.derived_as_of or not known.is_derived:
             known.due_ms = min(known.due_ms or now_ms, now_ms)

@@ -105,3 +105,146 @@ create table if not exists shared_prefix_clicks (
 partition by toYYYYMM(occurred_at)
 order by (organization_id, occurred_at, click_id, run_id)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_order_places
+-- Where the rows of an order stand in `events`, and those of an event: what finds an old order's day, and everything of
+-- an order, without reading history. A row of `events` stands here under its order and under its event, once or, after
+-- an interruption, several times. A function of `events` alone.
+create table if not exists order_places (
+    organization_id LowCardinality(String),
+    place String,
+    order_place String,
+    event_type LowCardinality(String),
+    event_id UUID,
+    occurred_at DateTime64(3, 'UTC'),
+    node LowCardinality(String),
+    seq UInt64,
+    load_number UInt64
+) engine = MergeTree
+order by (organization_id, place, occurred_at)
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_placed_loads
+-- Up to which load all rows have their places; written last.
+create table if not exists placed_loads (
+    load_number UInt64
+) engine = MergeTree
+order by load_number
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_same_customers
+-- That a row of an order and another row are of the same customer, in places alone: the hashes can be erased, what was
+-- found stays. It rests on two rows that never change, so it is true in whatever order rows arrive.
+create table if not exists same_customers (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    node LowCardinality(String),
+    seq UInt64,
+    other_node LowCardinality(String),
+    other_seq UInt64,
+    other_event_id UUID
+) engine = MergeTree
+order by (organization_id, node, seq, other_node, other_seq)
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_conversions
+-- One row per order of a derivation run, or per event of one without an order id: when, how much, what came back, which
+-- creator it names and how that was found, and every candidate. `derived_order_days` says which run is read. Rows expire
+-- as those of click_verdicts do.
+create table if not exists conversions (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    occurred_at DateTime64(3, 'UTC'),
+    conversion_id UUID,
+    shop String,
+    order_id String,
+    event_id UUID,
+    amounts_event_id UUID,
+    events UInt32,
+    received_at DateTime64(3, 'UTC'),
+    conversion_type LowCardinality(String),
+    customer_type LowCardinality(String),
+    is_renewal Bool,
+    is_test Bool,
+    trust_tier LowCardinality(String),
+    currency LowCardinality(String),
+    revenue_cents Nullable(Int64),
+    subtotal_cents Nullable(Int64),
+    discount_cents Nullable(Int64),
+    tax_cents Nullable(Int64),
+    shipping_cents Nullable(Int64),
+    gift_card_cents Nullable(Int64),
+    presentment_currency LowCardinality(String),
+    presentment_revenue_cents Nullable(Int64),
+    refunds UInt32,
+    unconfirmed_refunds UInt32,
+    is_cancelled Bool,
+    other_currency_refunds UInt32,
+    refunded_cents Int64,
+    refunded_by_reason Map(LowCardinality(String), Int64),
+    net_revenue_cents Nullable(Int64),
+    coupon_codes Array(String),
+    found_by LowCardinality(String),
+    found_tier LowCardinality(String),
+    creator_id String,
+    campaign_id String,
+    link_id String,
+    click_id UUID,
+    matched_code String,
+    candidates Array(Tuple(
+        found_by LowCardinality(String),
+        outcome LowCardinality(String),
+        creator_id String,
+        campaign_id String,
+        link_id String,
+        click_id UUID,
+        clicked_ms Int64,
+        code String,
+        code_key String,
+        trust_tier LowCardinality(String),
+        event_id UUID
+    )),
+    unknown_clicks Array(UUID),
+    reasons Array(LowCardinality(String)),
+    evidence Map(LowCardinality(String), Int64),
+    expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC'),
+    index by_conversion_id conversion_id type bloom_filter(0.01) granularity 4,
+    index by_order_id order_id type bloom_filter(0.01) granularity 4
+) engine = MergeTree
+partition by toYYYYMM(occurred_at)
+order by (organization_id, occurred_at, conversion_id, run_id)
+ttl expires_at delete
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_order_runs
+-- One row per finished run over days of orders: what it read, and with which code and rules.
+create table if not exists order_runs (
+    run_id UInt64,
+    derived_at DateTime64(3, 'UTC'),
+    organization_id LowCardinality(String),
+    days Array(Date),
+    as_of UInt64,
+    code_version String,
+    conversions UInt64,
+    facts_hash String
+) engine = MergeTree
+order by (organization_id, run_id)
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_derived_order_days
+-- Which run is read for a day (UTC, of the order) of an organization, as `derived_days` does for days of clicks.
+-- `code_keys` are the codes on its orders, and `codes_hash` says to whom they belonged when it was derived.
+create table if not exists derived_order_days (
+    organization_id LowCardinality(String),
+    day Date,
+    run_id UInt64,
+    is_final Bool,
+    is_kept Bool,
+    conversions UInt64,
+    facts_hash String,
+    code_keys Array(String),
+    codes_hash String,
+    expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
+) engine = MergeTree
+order by (organization_id, day, run_id)
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;

@@ -1,0 +1,50 @@
+"""Which days of orders have to be derived again, however long ago they were.
+
+A day is touched by whatever is loaded of one of its orders, by a click ID that the same customer carried, by a click
+that an order named before it was known, and by a code that changed hands. How often is bounded as for days of clicks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from stackfluence.events.statements import read_statements
+from stackfluence.events.store import Row
+from stackfluence.facts.codes import NO_CODES, CodeBook
+from stackfluence.facts.derive import DAY_MS
+from stackfluence.facts.order_places import place_orders
+from stackfluence.facts.schedule import KEPT_DAYS, DueDay, KnownDay, Schedule
+
+SQL = read_statements(Path(__file__).with_name("order_schedule.sql"))
+STEPS = ("find_told", "find_customers", "find_ordered", "find_touched_orders", "find_unknown_clicks")
+
+
+class OrderSchedule(Schedule):
+    """The days of a store's orders. Used by one thread at a time."""
+
+    _sql = SQL
+
+    def look_at_codes(self, books: Mapping[str, CodeBook], now_ms: int) -> None:
+        """Learn on which days orders carry a code that has changed hands since they were derived. Raises StoreError."""
+        with self._store.session() as session:
+            rows = session.rows(SQL["codes_of_days"], now_ms=now_ms)
+        for row in rows:
+            if books.get(row["organization_id"], NO_CODES).hash_of(row["code_keys"]) != row["codes_hash"]:
+                known = self._days.setdefault(DueDay(row["organization_id"], row["day"]), KnownDay(is_derived=True))
+                known.due_ms = min(known.due_ms or now_ms, now_ms)
+
+    def _touched(self, as_of: int, now_ms: int) -> list[Row]:
+        asked = {
+            "after_load": max(0, self._seen_load),
+            "as_of": as_of,
+            "received_from_ms": max(0, now_ms - KEPT_DAYS * DAY_MS),
+        }
+        session = self._store.open_session()
+        try:
+            place_orders(session, as_of)
+            for name in STEPS:
+                session.run(SQL[name], **asked)
+            return session.rows(SQL["touched_days"], **asked)
+        finally:
+            session.close()

@@ -1,0 +1,181 @@
+-- name: days_with_orders
+-- The days of a time span that have conversions, or had when they were derived.
+select distinct day
+from (
+    select toDate(occurred_at) as day
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'conversion'
+        and load_number <= {as_of:UInt64}
+        and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+    union all
+    select day
+    from derived_order_days
+    where
+        organization_id = {organization_id:String}
+        and day >= toDate(fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC'))
+        and day < toDate(fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC'))
+) as days
+order by day;
+
+-- name: words_of_day
+-- The codes as they are written on the orders of a day, and on those of the week before.
+select distinct code
+from (
+    select arrayJoin(coupon_codes) as code
+    from order_rows
+    where event_type = 'conversion'
+    union all
+    select arrayJoin(coupon_codes) as code
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'conversion'
+        and load_number <= {as_of:UInt64}
+        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 604800000, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+) as written
+order by code;
+
+-- name: keys_of_day
+-- The codes on the day's own orders.
+select distinct code_words.code_key as code_key
+from order_rows
+array join order_rows.coupon_codes as code
+inner join code_words on code = code_words.code
+where
+    order_rows.event_type = 'conversion'
+    and order_rows.order_place in (select order_place from day_orders)
+order by code_key;
+
+-- name: count_day_conversions
+-- What the day at hand came to. The hash is over every column of every row, in whatever order they are.
+select
+    count() as conversions,
+    lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
+        occurred_at, conversion_id, shop, order_id, event_id, amounts_event_id, events, received_at,
+        toString(conversion_type), toString(customer_type), is_renewal, is_test, toString(trust_tier),
+        toString(currency), toString(tuple(
+            revenue_cents, subtotal_cents, discount_cents, tax_cents, shipping_cents, gift_card_cents,
+            presentment_currency, presentment_revenue_cents
+        )), is_cancelled, toString(found_tier), refunds, unconfirmed_refunds, other_currency_refunds, refunded_cents,
+        cast(refunded_by_reason as Map(String, Int64)), toString(tuple(net_revenue_cents)), coupon_codes,
+        toString(found_by), creator_id, campaign_id, link_id, click_id, matched_code, toString(candidates),
+        unknown_clicks, cast(reasons as Array(String)), cast(evidence as Map(String, Int64))
+    ))))) as facts_hash
+from day_conversions;
+
+-- name: publish_conversions
+-- Copy the day at hand into conversions; nobody reads it there before the run's pointer.
+insert into conversions (
+    run_id, organization_id, occurred_at, conversion_id, shop, order_id, event_id, amounts_event_id, events,
+    received_at, conversion_type, customer_type, is_renewal, is_test, trust_tier, currency, revenue_cents,
+    subtotal_cents, discount_cents, tax_cents, shipping_cents, gift_card_cents, presentment_currency,
+    presentment_revenue_cents, refunds, unconfirmed_refunds, is_cancelled, other_currency_refunds, refunded_cents,
+    refunded_by_reason, net_revenue_cents, coupon_codes, found_by, found_tier, creator_id, campaign_id, link_id,
+    click_id, matched_code, candidates, unknown_clicks, reasons, evidence, expires_at
+)
+select
+    {run_id:UInt64} as run_id,
+    {organization_id:String} as organization_id,
+    occurred_at,
+    conversion_id,
+    shop,
+    order_id,
+    event_id,
+    amounts_event_id,
+    events,
+    received_at,
+    conversion_type,
+    customer_type,
+    is_renewal,
+    is_test,
+    trust_tier,
+    currency,
+    revenue_cents,
+    subtotal_cents,
+    discount_cents,
+    tax_cents,
+    shipping_cents,
+    gift_card_cents,
+    presentment_currency,
+    presentment_revenue_cents,
+    refunds,
+    unconfirmed_refunds,
+    is_cancelled,
+    other_currency_refunds,
+    refunded_cents,
+    refunded_by_reason,
+    net_revenue_cents,
+    coupon_codes,
+    found_by,
+    found_tier,
+    creator_id,
+    campaign_id,
+    link_id,
+    click_id,
+    matched_code,
+    candidates,
+    unknown_clicks,
+    reasons,
+    evidence,
+    toDateTime({expires_s:UInt32}, 'UTC') as expires_at
+from day_conversions;
+
+-- name: last_order_pointer
+-- What is read for a day at a moment.
+select
+    is_final,
+    facts_hash,
+    codes_hash
+from derived_order_days
+where
+    organization_id = {organization_id:String}
+    and day = {day:Date}
+    and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
+order by run_id desc
+limit 1;
+
+-- name: note_order_run
+-- Say that a run is complete.
+insert into order_runs (run_id, derived_at, organization_id, days, as_of, code_version, conversions, facts_hash)
+select
+    {run_id:UInt64} as run_id,
+    fromUnixTimestamp64Milli({derived_ms:Int64}, 'UTC') as derived_at,
+    {organization_id:String} as organization_id,
+    {days:Array(Date)} as days,
+    {as_of:UInt64} as as_of,
+    {code_version:String} as code_version,
+    {conversions:UInt64} as conversions,
+    {facts_hash:String} as facts_hash;
+
+-- name: point_order_days
+-- Let readers see a run's days, all at once: an order that moved from one to another is never seen twice.
+insert into derived_order_days (
+    organization_id, day, run_id, is_final, is_kept, conversions, facts_hash, code_keys, codes_hash, expires_at
+)
+select
+    {organization_id:String} as organization_id,
+    written.1 as day,
+    {run_id:UInt64} as run_id,
+    written.2 as is_final,
+    written.3 as is_kept,
+    written.4 as conversions,
+    written.5 as facts_hash,
+    written.6 as code_keys,
+    written.7 as codes_hash,
+    toDateTime(written.8, 'UTC') as expires_at
+from (
+    select arrayJoin(arrayZip(
+        {days:Array(Date)},
+        {finals:Array(Bool)},
+        {kept:Array(Bool)},
+        {day_conversions:Array(UInt64)},
+        {hashes:Array(String)},
+        {keys:Array(Array(String))},
+        {code_hashes:Array(String)},
+        {ends:Array(UInt32)}
+    )) as written
+) as days;
