@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from stackfluence.catalog import Catalog, NewOrganization
 
 SECRET = b"a secret of at least 32 bytes, q9Zr4T"
+SETTINGS = {"click_id_secret": "1:q9Zr4T-vK2mXw7Lc0HsBn5JpYd8EfGuA", "master_key": "Wn3xR8vQ1kZ6tM0yLb5CjF2hDs9PgKeU"}
 SHOP = "https://shop.brand.example/"
 
 

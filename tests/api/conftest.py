@@ -14,14 +14,14 @@ from stackfluence.catalog import Catalog, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.store import Store
 from stackfluence.settings import Settings
-from tests.api.brands import SECRET, Brand, add_brand
+from tests.api.brands import SECRET, SETTINGS, Brand, add_brand
 from tests.api.stored import Journal, open_journal
 
 
 @pytest.fixture
 def api(catalog: Catalog, tmp_path: Path) -> FastAPI:
     """Return the API over the test's catalog, on each database in turn."""
-    settings = Settings(data_dir=str(tmp_path), base_url="https://go.links.example")
+    settings = Settings(data_dir=str(tmp_path), base_url="https://go.links.example", **SETTINGS)
     return create_api(Core(settings, catalog, ClickIdKeys({1: SECRET}, 720)))
 
 
@@ -50,7 +50,7 @@ async def nobody(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 async def journal(sqlite_url: str, store: Store, tmp_path: Path) -> AsyncIterator[Journal]:
     """Open an API that has an event store, two organizations, and the journal whose events they read."""
     catalog = open_catalog(sqlite_url)
-    settings = Settings(data_dir=str(tmp_path), base_url="https://go.links.example")
+    settings = Settings(data_dir=str(tmp_path), base_url="https://go.links.example", **SETTINGS)
     api = create_api(Core(settings, catalog, ClickIdKeys({1: SECRET}, 720), store))
     async with await add_brand(api, catalog, "Brand") as brand, await add_brand(api, catalog, "Other") as other:
         opened = open_journal(api, brand, other, catalog, store, tmp_path / "journal")

@@ -9,18 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackfluence.api.files import (
-    Format,
-    escape,
-    join_tags,
-    read_csv,
-    read_json_lines,
-    split_tags,
-    unescape,
-    write_csv,
-)
+from stackfluence.api.files import Format, join_tags, read_csv, split_tags
+from stackfluence.api.lines import LineForm, escape, read_json_lines, unescape, write_csv
+from stackfluence.api.link_bodies import NewLink
 from stackfluence.errors import Invalid
 
+BARE = LineForm(NewLink, {})
+MOVED = LineForm(NewLink, {"creator_handle": "emma", "campaign_slug": "moved"})
 OWN = b"creator_handle,campaign_slug,destination_url\nemma,summer,https://x.example/\n"
 BITLY = (
     b"Link,Custom Link,Date created,Title,Destination URL,Engagements,Status\n"
@@ -67,7 +62,7 @@ def test_tags_come_back_whatever_is_in_them(tags: list[str]) -> None:
     ],
 )
 def test_a_csv_file_is_read_as_spreadsheets_write_it(body: bytes) -> None:
-    format, records = read_csv(body, None, {})
+    format, records = read_csv(body, None, BARE)
     assert format is Format.stackfluence
     (record,) = records
     assert record.number == 2
@@ -77,12 +72,12 @@ def test_a_csv_file_is_read_as_spreadsheets_write_it(body: bytes) -> None:
 
 def test_lines_are_counted_as_an_editor_counts_them() -> None:
     body = b'creator_handle,campaign_slug,destination_url,tags\nemma,summer,https://x.example/,"a\nb"\nnoah,,,,,\n'
-    _, records = read_csv(body, None, {})
+    _, records = read_csv(body, None, BARE)
     assert [(record.number, record.is_readable) for record in records] == [(2, True), (4, False)]
 
 
 def test_bitlys_export_becomes_links_named_by_their_back_halves() -> None:
-    format, records = read_csv(BITLY, None, {"creator_handle": "emma", "campaign_slug": "moved"})
+    format, records = read_csv(BITLY, None, MOVED)
     assert format is Format.bitly
     wanted = [record.wanted for record in records]
     assert [
@@ -97,7 +92,7 @@ def test_bitlys_export_becomes_links_named_by_their_back_halves() -> None:
 
 def test_dubs_export_keeps_tags_and_archived() -> None:
     body = DUB.replace(b"Archived\n", b"Archived,creator_handle,campaign_slug\n").replace(b"false", b"false,noah,")
-    format, records = read_csv(body, None, {"creator_handle": "emma", "campaign_slug": "moved"})
+    format, records = read_csv(body, None, MOVED)
     assert format is Format.dub
     first, second = (record.wanted for record in records)
     assert first is not None
@@ -107,8 +102,8 @@ def test_dubs_export_keeps_tags_and_archived() -> None:
 
 
 def test_a_format_that_is_named_is_taken_and_one_that_is_unknown_refused() -> None:
-    assert read_csv(b"Link,URL\nb.example/x,https://x.example/\n", None, {})[0] is Format.dub
-    assert read_csv(b"url,tags\nhttps://x.example/,\n", Format.dub, {})[0] is Format.dub
+    assert read_csv(b"Link,URL\nb.example/x,https://x.example/\n", None, BARE)[0] is Format.dub
+    assert read_csv(b"url,tags\nhttps://x.example/,\n", Format.dub, BARE)[0] is Format.dub
     for body, format in (
         (b"", None),
         (b"a,b\n1,2\n", None),
@@ -119,7 +114,7 @@ def test_a_format_that_is_named_is_taken_and_one_that_is_unknown_refused() -> No
         (b"destination_url\n\xe9", None),
     ):
         with pytest.raises(Invalid):
-            read_csv(body, format, {})
+            read_csv(body, format, BARE)
 
 
 def test_a_line_that_is_wrong_says_where_and_the_others_are_read() -> None:
@@ -131,7 +126,7 @@ def test_a_line_that_is_wrong_says_where_and_the_others_are_read() -> None:
         b'{"colour": 1}',
         b"\xff",
     ]
-    records = read_json_lines(b"\n".join(lines), {})
+    records = read_json_lines(b"\n".join(lines), BARE)
     assert [(record.number, record.wanted, record.is_readable) for record in records] == [
         (1, None, True),
         (2, None, False),
@@ -141,7 +136,7 @@ def test_a_line_that_is_wrong_says_where_and_the_others_are_read() -> None:
     ]
     assert [error["field"] for error in records[0].errors] == ["is_test"]
     assert {error["field"] for error in records[3].errors} == {"destination_url", "colour"}
-    _, (record,) = read_csv(b"destination_url,is_test,expires_at\nhttps://x.example/,maybe,soon\n", None, {})
+    _, (record,) = read_csv(b"destination_url,is_test,expires_at\nhttps://x.example/,maybe,soon\n", None, BARE)
     assert record.errors == [{"field": "is_test", "message": "must be true or false."}]
 
 
@@ -149,7 +144,7 @@ def test_a_line_that_is_wrong_says_where_and_the_others_are_read() -> None:
 def test_no_file_breaks_the_reader(body: bytes) -> None:
     for start in (b"", b"destination_url,creator_handle\n", b"Link,Destination URL,Tags\n"):
         try:
-            _, records = read_csv(start + body, None, {})
+            _, records = read_csv(start + body, None, BARE)
         except Invalid:
             continue
         assert all(record.wanted or record.errors for record in records)

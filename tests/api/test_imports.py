@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from stackfluence.api import place
+from stackfluence.api import batches, place
 from stackfluence.catalog import Catalog
 from stackfluence.catalog.books import AuditEntry
 from stackfluence.catalog.tables import Link
@@ -75,8 +75,8 @@ async def test_ten_thousand_lines_with_bad_ones_among_them(brand: Brand, other: 
 
 
 async def test_a_dry_run_reports_the_same_and_keeps_nothing(brand: Brand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "MAX_LINES", 2)
-    monkeypatch.setattr("stackfluence.api.imports.MAX_LINES", 2)
+    monkeypatch.setattr(place, "_PATHS", 2)
+    monkeypatch.setattr(batches, "MAX_LINES", 2)
     text = HEADER + "".join(f"emma,summer,l{n % 4},https://x.example/{n},\n" for n in range(6))
     told = await upload(brand, text, dry_run=True)
     assert told["is_dry_run"]

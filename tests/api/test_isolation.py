@@ -19,6 +19,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/campaigns/{campaign_id}": {"name": "x"},
     "/v1/posts/{post_id}": {"platform": "x"},
     "/v1/keys/{key_id}": {"name": "x"},
+    "/v1/codes/{code_id}": {"ends_at": None},
+    "/v1/connections/{connection_id}": {"client_id": "x"},
+    "/v1/connections/{connection_id}/shopify/session-token": {"session_token": "x"},
 }
 
 
@@ -29,7 +32,10 @@ async def _everything(brand: Brand) -> dict[str, str]:
     key = await brand.make("keys", kind="publishable", name="name-of-brand")
     owners = {"creator_id": link["creator_id"], "campaign_id": link["campaign_id"]}
     post = await brand.make("posts", **owners, asset_slug="story")
-    return {**owners, "link_id": link["id"], "host_id": host["id"], "key_id": key["id"], "post_id": post["id"]}
+    code = await brand.make("codes", code="CODE-OF-BRAND", **owners)
+    shop = await brand.make("connections", vendor="shopify", account="shop-of-brand.myshopify.com")
+    made = {"link": link, "host": host, "key": key, "post": post, "code": code, "connection": shop}
+    return {**owners, **{f"{name}_id": row["id"] for name, row in made.items()}}
 
 
 def _operations(api: FastAPI) -> list[tuple[str, str]]:
@@ -61,12 +67,16 @@ async def test_every_route_with_anothers_id_answers_as_if_there_were_none(
     assert after == before, "and nothing was changed"
 
 
-LISTS = ("/v1/links", "/v1/creators", "/v1/campaigns", "/v1/posts", "/v1/hosts", "/v1/keys", "/v1/audit-log")
+LISTS = tuple(
+    f"/v1/{name}"
+    for name in ("links", "creators", "campaigns", "posts", "hosts", "keys", "codes", "connections", "audit-log")
+)
 
 
 async def test_no_list_or_file_names_anything_of_anothers(api: FastAPI, brand: Brand, other: Brand) -> None:
     ids = await _everything(brand)
     secrets = [*ids.values(), brand.keys.organization_id, "tag-of-brand", "name-of-brand", "go.brand.example", "emma"]
+    secrets += ["CODE-OF-BRAND", "shop-of-brand"]
     assert {path for method, path in _operations(api) if method == "GET"} >= set(LISTS)
     for path in (*LISTS, "/v1/organization", "/v1/links/export"):
         answer = (await other.get(path)).text
@@ -92,6 +102,10 @@ async def test_anothers_ids_in_a_body_are_unknown(brand: Brand, other: Brand) ->
     ):
         assert (await other.post("/v1/links", json=body)).status_code == 422
         report = (await other.post("/v1/links/bulk", json={"links": [body]})).json()
+        assert (report["refused"], report["created"]) == (1, 0)
+    for names in ({"creator_id": ids["creator_id"]}, {"creator_handle": "noah", "campaign_id": ids["campaign_id"]}):
+        assert (await other.post("/v1/codes", json={"code": "X", **names})).status_code == 422
+        report = (await other.post("/v1/codes/bulk", json={"codes": [{"code": "X", **names}]})).json()
         assert (report["refused"], report["created"]) == (1, 0)
     own = await other.link("mine", creator_handle="noah")
     assert (await other.patch(f"/v1/links/{own['id']}", json={"post_id": ids["post_id"]})).status_code == 422

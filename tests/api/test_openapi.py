@@ -34,7 +34,7 @@ from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.store import Store
 from stackfluence.facts.derive import create_tables
 from stackfluence.settings import Settings
-from tests.api.brands import SECRET, Brand
+from tests.api.brands import SECRET, SETTINGS, Brand
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 30.0  # about; after it, each operation is still sent a few
@@ -68,7 +68,7 @@ class Served:
         catalog = open_catalog(self._catalog_url)
         async with catalog.writing("cli") as change:
             self.keys = await change.add_organization("Brand", "EUR", "Europe/Berlin")
-        settings = Settings(data_dir=str(self._directory), api_rate="1000000")  # all is sent with one key
+        settings = Settings(data_dir=str(self._directory), api_rate="1000000", **SETTINGS)  # all is sent with one key
         api = create_api(Core(settings, catalog, ClickIdKeys({1: SECRET}, 720), self._store))
         self.server = uvicorn.Server(uvicorn.Config(api, log_config=None, lifespan="off"))
         await self.server.serve(sockets=[self._socket])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stackfluence.clock import rfc3339
 from tests.api.brands import errors
 from tests.api.stored import Journal
@@ -32,6 +34,29 @@ async def test_the_summary_counts_each_event_once_and_adds_up(journal: Journal) 
     real = (await journal.brand.get(URL, params={"is_test": False})).json()
     assert real["total"]["revenue_cents"] == {"EUR": 4999}
     assert (await journal.brand.get(URL, params={"link_id": "lnk_0000000001"})).json()["stored"] == 1
+
+
+async def test_an_order_is_counted_once_on_its_day_with_its_latest_amount(journal: Journal) -> None:
+    order: dict[str, Any] = {
+        "conversion_type": "purchase",
+        "order_id": "A1",
+        "shop": "brand.example",
+        "currency": "EUR",
+    }
+    day, before = "2026-11-22T13:00:00.000Z", "2026-11-22T12:00:00.000Z"
+    order_told = {**order, "trust_tier": "connector", "occurred_at": day}
+    browser: dict[str, Any] = {**order, "trust_tier": "browser", "occurred_at": "2026-11-21T12:00:00.000Z"}
+    journal.event("conversion", revenue_cents=5100, **browser)
+    journal.event("conversion", revenue_cents=4000, revised_at=day, **order_told)
+    journal.event("conversion", revenue_cents=5000, revised_at=before, **order_told)
+    journal.event("conversion", revenue_cents=300, conversion_type="signup", order_id="A1", shop="brand.example")
+    await journal.load()
+    told = (await journal.brand.get(URL)).json()
+    assert (told["total"]["conversions"], told["stored"], told["duplicates"]) == (2, 4, 0)
+    assert told["total"]["revenue_cents"] == {"EUR": 4000, "": 300}
+    assert {each["date"]: each["conversions"] for each in told["days"]} == {"2026-11-21": 0, "2026-11-22": 2}
+    first = (await journal.brand.get(URL, params={"from": "2026-11-21", "to": "2026-11-22"})).json()
+    assert (first["total"]["conversions"], first["stored"]) == (0, 1)
 
 
 async def test_days_begin_at_the_organizations_midnight(journal: Journal) -> None:

@@ -11,9 +11,12 @@ from sqlalchemy import select
 
 from stackfluence.catalog import Catalog, changes_since, ensure_salts, find_link, finish_load, open_catalog, take_load
 from stackfluence.catalog.books import AuditEntry, Load, VisitorSalt
+from stackfluence.catalog.sources import Connection
 from stackfluence.errors import OperationRefused
 from stackfluence.migrate import migrate
 from stackfluence.operations import catalog_rows
+from stackfluence.vault import HookVault
+from stackfluence.vocabulary import ConnectionVendor
 from tests.catalog.samples import AT_MS, a_brand, add_link
 
 
@@ -49,11 +52,17 @@ async def token_of(catalog: Catalog) -> tuple[int, str]:
 async def test_every_row_but_the_salts_moves_to_another_database(catalog: Catalog, other: Catalog) -> None:
     brand = await a_brand(catalog)
     await add_link(catalog, brand.link(tags=["spring", "ümlaut"]))
+    vault = HookVault({1: b"Wn3xR8vQ1kZ6tM0yLb5CjF2hDs9PgKeU"})
+    async with catalog.writing("cli") as change:
+        await change.add_code(brand.organization_id, "ÜMLAUT15", brand.creator.id, brand.campaign.id, ends_at=AT_MS)
+        connected = await change.add_connection(brand.organization_id, ConnectionVendor.stripe, "Main")
+        connected.hook_secrets = vault.encrypt(["whsec_abcdefgh"], connected.id)
+        connected.settings = {"secret_given_at": "2026-11-22T00:00:00.000Z"}
     await ensure_salts(catalog, date(2026, 11, 22))
     assert await take_load(catalog, "ldr_1", 1, is_sole=True) == 1
     await finish_load(catalog, 1)
     lines, counts = await lines_of(catalog)
-    assert counts["links"] == 1
+    assert (counts["links"], counts["codes"], counts["connections"]) == (1, 1, 1)
     assert "visitor_salts" not in counts
 
     assert await catalog_rows.is_empty(other)
@@ -64,6 +73,9 @@ async def test_every_row_but_the_salts_moves_to_another_database(catalog: Catalo
     assert found == await find_link(catalog, "", "emma", "summer")
     async with other.reading() as session:
         assert (await session.scalars(select(VisitorSalt))).all() == []
+        restored = await session.get_one(Connection, connected.id)
+        assert vault.decrypt(restored.hook_secrets, restored.id) == ["whsec_abcdefgh"]
+        assert restored.settings == connected.settings
 
 
 async def test_a_restored_catalog_is_ahead_of_all_that_edges_and_readers_saw(catalog: Catalog, other: Catalog) -> None:

@@ -26,7 +26,10 @@ def visit(running: Serving, link: str, **said: Any) -> None:
     assert answer.status_code == 202, answer.text
 
 
-FACTS = ("click_verdicts", "derivation_runs", "derived_days", "scored_clicks", "shared_prefix_clicks")
+FACTS = (
+    "click_verdicts", "derivation_runs", "derived_days", "scored_clicks", "shared_prefix_clicks", "conversions",
+    "order_runs", "derived_order_days", "same_customers",
+)  # fmt: skip
 
 
 def facts_of(directory: Path) -> dict[str, list[dict[str, Any]]]:
@@ -69,6 +72,9 @@ def test_verdicts_that_were_given_outlive_a_restored_backup(tmp_path: Path) -> N
     derive = ("derive", "--from", today.isoformat(), "--to", (today + timedelta(days=1)).isoformat())
     with serving(home) as running:
         visit(running, new_link(running))
+        order = {"order_id": "A1", "revenue_cents": 4900, "customer_id": "emma"}
+        told = httpx.post(f"{running.address}/v1/events/conversion", json=order, headers=running.secret, timeout=20)
+        assert told.status_code == 202, told.text
         loaded(running)
         result(home, *derive, "--score-again")
         result(home, *derive)
@@ -80,7 +86,11 @@ def test_verdicts_that_were_given_outlive_a_restored_backup(tmp_path: Path) -> N
     assert after["scored_clicks"] == before["scored_clicks"]
     kept = {row["run_id"] for row in after["derived_days"]}
     assert [row for row in before["click_verdicts"] if row["run_id"] in kept] == after["click_verdicts"]
+    pointed = {row["run_id"] for row in after["derived_order_days"]}
+    assert [row for row in before["conversions"] if row["run_id"] in pointed] == after["conversions"] != []
     again = result(elsewhere, *derive)
+    assert again["runs"][0]["orders"]["facts_hash"] == after["order_runs"][-1]["facts_hash"]
+    assert again["conversions"] == 1
     assert again["runs"][0]["run_id"] > max(kept)
     assert again["runs"][0]["facts_hash"] == after["derivation_runs"][-1]["facts_hash"]
 

@@ -3,11 +3,15 @@
 access     who asks, and the transaction each request works in     problems  every failure, RFC 9457
 rates      how many requests a key may make
 paging     lists by cursor                                         fields    how fields are read and written
-keys hosts creators campaigns posts organization links             one module a resource
-place      puts links into the catalog; used by links and imports   files     CSV in and out
-imports    many links at once                                       qr        a link as a picture
+keys hosts creators campaigns posts organization links codes connections   one module a resource
+owners     creators and campaigns by id or name, added when new     place, place_codes  put links and codes in
+imports, code_imports  many at once                                 batches   a thousand lines a transaction
+lines      files of lines, CSV and JSON                             files     Dub's, Bitly's and our own files of links
+qr         a link as a picture
 events reports exports                                              what was measured
 clicks traffic back_test                                            who is real: by click, counted, tried otherwise
+conversions unclaimed_codes                                         whose an order is, and codes that are nobody's
+shopify/   connecting a shop                                       install, install_findings  what is missing
 """
 
 from __future__ import annotations
@@ -22,11 +26,16 @@ from stackfluence.api import (
     back_test,
     campaigns,
     clicks,
+    code_imports,
+    codes,
+    connections,
+    conversions,
     creators,
     events,
     exports,
     hosts,
     imports,
+    install,
     keys,
     links,
     organization,
@@ -35,9 +44,13 @@ from stackfluence.api import (
     qr,
     reports,
     traffic,
+    unclaimed_codes,
 )
 from stackfluence.api.core import Core
 from stackfluence.api.rates import Rates
+from stackfluence.api.shopify import arrivals as shopify_arrivals
+from stackfluence.api.shopify import routes as shopify_routes
+from stackfluence.api.shopify.keeping import Shops
 
 __all__ = ["Core", "create_api"]
 
@@ -48,15 +61,23 @@ _ROUTERS = (
     creators.routes,
     campaigns.routes,
     posts.routes,
+    code_imports.routes,
+    unclaimed_codes.routes,  # before codes: /codes/unclaimed is no code's id
+    codes.routes,
+    connections.routes,
     hosts.routes,
     keys.routes,
     organization.routes,
     events.routes,
     reports.routes,
     clicks.routes,
+    conversions.routes,
     traffic.routes,
     back_test.routes,
     exports.routes,
+    install.routes,
+    shopify_arrivals.routes,
+    shopify_routes.routes,
 )
 
 
@@ -73,6 +94,7 @@ def create_api(core: Core) -> FastAPI:
     api.state.core = core
     api.state.closing = asyncio.Event()  # set it before the server stops: streams end by themselves then
     api.state.streams = {}  # open ones by organization
+    api.state.shops = Shops(core)  # close it in the end
     problems.install(api)
     api.add_exception_handler(access.Repeated, access.on_repeated)
     api.state.rates = Rates(core.settings.requests_a_minute, core.settings.redis_url)  # close it in the end
@@ -87,6 +109,7 @@ def _describe(api: FastAPI) -> None:
     """Make the OpenAPI document, once, and add the schemas that no parameter brings in by itself."""
     schemas = api.openapi()["components"]["schemas"]
     schemas["Problem"] = problems.SCHEMA
-    bulk = imports.Bulk.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= events.event_schema()
-    schemas["Bulk"] = {name: value for name, value in bulk.items() if name != "$defs"}
+    for name, body in (("Bulk", imports.Bulk), ("BulkCodes", code_imports.BulkCodes)):
+        bulk = body.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas[name] = {key: value for key, value in bulk.items() if key != "$defs"}

@@ -18,7 +18,7 @@ from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from stackfluence.api import files
+from stackfluence.api import lines
 from stackfluence.api.access import Access, Accessed
 from stackfluence.api.core import Core
 from stackfluence.api.event_queries import EventFilter
@@ -235,10 +235,10 @@ async def _content(export: _Export) -> AsyncIterator[bytes]:
         return
     names = [*_PLACE, *_FIELDS, "leaf", *(_PERSONAL if export.asked.with_personal else ())]
     if export.asked.format is Shape.csv:
-        yield files.write_csv([names])
+        yield lines.write_csv([names])
     async for rows in _pages(export):
         if export.asked.format is Shape.csv:
-            yield files.write_csv((_cells(row, names) for row in rows), is_escaped=True)
+            yield lines.write_csv((_cells(row, names) for row in rows), is_escaped=True)
         else:
             yield b"".join(msgspec.json.encode(_object(row, export.asked.with_personal)) + b"\n" for row in rows)
 
@@ -302,7 +302,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return files.escape(value)
+        return lines.escape(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else msgspec.json.encode(value).decode()

@@ -52,7 +52,7 @@ class Span(NamedTuple):
 
 
 class Counts(Told):
-    """Each event once. Amounts are minor units by currency, as they were reported."""
+    """Each event once, and each order once, on its day. Amounts are minor units by currency, as they were reported."""
 
     clicks: int
     sessions: int

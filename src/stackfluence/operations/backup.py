@@ -47,6 +47,10 @@ TABLES = (
     "click_verdicts",
     "derivation_runs",
     "derived_days",
+    "same_customers",
+    "conversions",
+    "order_runs",
+    "derived_order_days",
 )
 SQL = read_statements(Path(__file__).with_name("backup.sql"))
 _ALONE = ("secrets.env", BOOK)

@@ -38,7 +38,29 @@ select
     (
         select count() as counted from derived_days
         where is_kept
-    ) as derived_days;
+    ) as derived_days,
+    (select count() as counted from same_customers) as same_customers,
+    (
+        select count() as counted from conversions
+        where
+            expires_at = toDateTime(4294967295, 'UTC')
+            and run_id in (
+                select run_id from derived_order_days
+                where is_kept
+            )
+    ) as conversions,
+    (
+        select count() as counted from order_runs
+        where
+            run_id in (
+                select run_id from derived_order_days
+                where is_kept
+            )
+    ) as order_runs,
+    (
+        select count() as counted from derived_order_days
+        where is_kept
+    ) as derived_order_days;
 
 -- name: all_events
 -- Every event up to a load, every column: the tables of the backup's version are those of the restore's.
@@ -112,4 +134,39 @@ where
 -- Their pointers.
 select * -- noqa: AM04
 from derived_days
+where {horizon:UInt64} >= 0 and is_kept;
+
+-- name: all_same_customers
+-- What was found before its people were erased.
+select * -- noqa: AM04
+from same_customers
+where {horizon:UInt64} >= 0;
+
+-- name: all_conversions
+-- Every conversion of a finished run that doesn't expire.
+select * -- noqa: AM04
+from conversions
+where
+    {horizon:UInt64} >= 0
+    and expires_at = toDateTime(4294967295, 'UTC')
+    and run_id in (
+        select run_id from derived_order_days
+        where is_kept
+    );
+
+-- name: all_order_runs
+-- The runs of these conversions.
+select * -- noqa: AM04
+from order_runs
+where
+    {horizon:UInt64} >= 0
+    and run_id in (
+        select run_id from derived_order_days
+        where is_kept
+    );
+
+-- name: all_derived_order_days
+-- Their pointers.
+select * -- noqa: AM04
+from derived_order_days
 where {horizon:UInt64} >= 0 and is_kept;

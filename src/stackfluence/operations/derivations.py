@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 from stackfluence import facts
 from stackfluence.catalog import load_horizon
 from stackfluence.clock import now_ms
+from stackfluence.facts.order_schedule import OrderSchedule
 from stackfluence.facts.schedule import DueDay, Schedule
-from stackfluence.operations.derive import derive_days
+from stackfluence.operations.derive import derive_days, derive_order_days
 from stackfluence.operations.site import Site, finished
 
 log = logging.getLogger(__name__)
@@ -23,11 +25,16 @@ DAYS_A_ROUND = 50
 
 
 class Derivations:
-    """Derives days that were touched, one after the other, in rounds."""
+    """Derives days that were touched, in rounds: of clicks one after the other, of orders an organization's together.
+
+    An order that moves to another day is so never seen on both.
+    """
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._schedule: Schedule | None = None
+        self._orders: OrderSchedule | None = None
+        self._codes_of = -1  # the catalog's revision at which codes were looked at last
         self._minimum = 0
 
     async def run(self) -> None:
@@ -56,7 +63,48 @@ class Derivations:
             if time.monotonic() - began > WORK_SECONDS:
                 break
             days += await self._derive(schedule, due)
+        return days + await self._round_of_orders(as_of)
+
+    async def _round_of_orders(self, as_of: int) -> int:
+        orders = self._orders = self._orders or OrderSchedule(self._site.store)
+        await finished(lambda: orders.look(as_of, now_ms()))
+        revision = await self._site.catalog.current_revision()
+        if revision != self._codes_of:
+            books = await facts.read_code_books(self._site.catalog)
+            await finished(lambda: orders.look_at_codes(books, now_ms()))
+            self._codes_of = revision
+        together: dict[str, list[DueDay]] = {}
+        for due in orders.due(now_ms(), DAYS_A_ROUND):
+            together.setdefault(due.organization_id, []).append(due)
+        began = time.monotonic()
+        days = 0
+        for dues in together.values():
+            if time.monotonic() - began > WORK_SECONDS:
+                break
+            days += await self._derive_orders(orders, sorted(dues))
         return days
+
+    async def _derive_orders(self, schedule: OrderSchedule, dues: Sequence[DueDay]) -> int:
+        """Derive an organization's days of orders that are due; returns how many, none when that couldn't be done."""
+        began = time.monotonic()
+        organization_id = dues[0].organization_id
+        try:
+            async with self._site.deriving:
+                done = await derive_order_days(
+                    self._site, organization_id, [due.day for due in dues], self._minimum, is_scheduled=True
+                )
+        except Exception as error:  # as below
+            for due in dues:
+                schedule.failed(due, now_ms())
+                log.error("order_day_not_derived", extra={**_named(due), "error": repr(error)})
+            return 0
+        took_ms = int((time.monotonic() - began) * 1000) // len(dues)
+        for due, day in zip(dues, done.days, strict=True):
+            schedule.done(due, done.as_of, day.conversions, took_ms, now_ms(), is_final=day.is_final)
+            if day.is_written:
+                counts = {"run_id": done.run_id, "conversions": day.conversions, "took_ms": took_ms}
+                log.info("order_day_derived", extra={**_named(due), **counts})
+        return len(dues)
 
     async def _derive(self, schedule: Schedule, due: DueDay) -> bool:
         """Derive a day that is due; returns whether that could be done."""

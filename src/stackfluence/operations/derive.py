@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -14,7 +15,7 @@ from stackfluence.catalog import load_horizon, take_run
 from stackfluence.catalog.tables import Creator, Organization
 from stackfluence.clock import now_ms
 from stackfluence.errors import OperationRefused
-from stackfluence.facts import Derived, Rules, Run
+from stackfluence.facts import Derived, DerivedOrders, Rules, Run
 from stackfluence.operations.site import Arguments, Site, Tell, finished, told
 from stackfluence.vocabulary import TrafficReason
 
@@ -22,7 +23,7 @@ MAX_DAYS = 3_700  # ten years
 
 
 async def derive(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]:
-    """Derive the days [from, to), UTC, of one organization or of all, each under a run of its own.
+    """Derive the days [from, to), UTC, of one organization or of all: clicks and orders, each under a run of its own.
 
     `score_again` asks today's lists about headers that are still kept. Raises OperationRefused for days that can't be
     meant and an organization that isn't there, StoreError.
@@ -51,13 +52,23 @@ async def derive(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]
                 scores_again=bool(arguments.get("score_again")),
                 tell=progress,
             )
-        runs.append({"organization_id": organization_id, **_shown(done)})
+
+            def ordering(done: int, total: int, organization_id: str = organization_id) -> None:
+                tell(told(f"deriving orders of {organization_id}", done, total))
+
+            horizon = await load_horizon(site.catalog)
+            days = await finished(
+                partial(facts.days_with_orders, site.store, organization_id, horizon, from_day, to_day)
+            )
+            orders = await derive_order_days(site, organization_id, days, minimum, tell=ordering)
+        runs.append({"organization_id": organization_id, **_shown(done), "orders": _shown_orders(orders)})
     return {
         "from": from_day.isoformat(),
         "to": to_day.isoformat(),
         "clicks": sum(run["clicks"] for run in runs),
         "valid": sum(run["valid"] for run in runs),
         "scored_again": sum(run["scored_again"] for run in runs),
+        "conversions": sum(run["orders"]["conversions"] for run in runs),
         "runs": runs,
     }
 
@@ -80,6 +91,25 @@ async def derive_days(
         lambda: facts.derive(
             site.store, run, from_day, to_day, scores_again=scores_again, is_scheduled=is_scheduled, tell=tell
         )
+    )
+
+
+async def derive_order_days(
+    site: Site,
+    organization_id: str,
+    days: Sequence[date],
+    minimum: int,
+    *,
+    is_scheduled: bool = False,
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
+) -> DerivedOrders:
+    """Take a run and derive the orders of some days of an organization, by its codes of now. Raises StoreError."""
+    taken = await take_run(site.catalog, organization_id, minimum)
+    books = await facts.read_code_books(site.catalog, organization_id)
+    codes = books.get(organization_id, facts.CodeBook())
+    run = Run(taken.run_id, organization_id, taken.as_of, now_ms())
+    return await finished(
+        lambda: facts.derive_orders(site.store, run, days, codes, is_scheduled=is_scheduled, tell=tell)
     )
 
 
@@ -158,6 +188,11 @@ def _rules(arguments: Arguments) -> Rules:
 
 def _shown(done: Derived) -> dict[str, Any]:
     days = [{**asdict(day), "day": day.day.isoformat()} for day in done.days]
+    return {**asdict(done), "days": days}
+
+
+def _shown_orders(done: DerivedOrders) -> dict[str, Any]:
+    days = [{**asdict(day), "day": day.day.isoformat(), "code_keys": list(day.code_keys)} for day in done.days]
     return {**asdict(done), "days": days}
 
 

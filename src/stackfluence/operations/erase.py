@@ -1,4 +1,4 @@
-"""Erase a person: what an organization asks for by its customer's id, a click ID or a session.
+"""Erase a person: what an organization asks for by its customer's id or e-mail address, a click ID or a session.
 
 The catalog's audit log says that it was done, never whom. `erasures.jsonl` in the data directory, mode 0600, says whom:
 a backup older than an erasure is restored together with it.
@@ -18,7 +18,7 @@ from stackfluence.catalog.books import AuditEntry
 from stackfluence.catalog.tables import Organization
 from stackfluence.click import click_id
 from stackfluence.clock import now_ms, rfc3339
-from stackfluence.collect.payloads import customer_hash
+from stackfluence.collect.payloads import customer_hash, email_digest, email_hash
 from stackfluence.errors import OperationRefused
 from stackfluence.events import erase as erasing
 from stackfluence.events.erase import PersonKind
@@ -63,12 +63,15 @@ async def _person(site: Site, arguments: Arguments) -> tuple[str, PersonKind, st
     if organization is None:
         raise OperationRefused(f"There is no organization {organization_id!r}.")
     if customer_id := arguments.get("customer_id"):
-        return organization_id, PersonKind.customer_hash, customer_hash(organization.customer_key, customer_id)
+        hashed = customer_hash(organization.customer_key, customer_id, str(arguments.get("shop") or ""))
+        return organization_id, PersonKind.customer_hash, hashed
+    if email := arguments.get("email"):
+        return organization_id, PersonKind.email_hash, email_hash(organization.customer_key, email_digest(email))
     if text := arguments.get("click_id"):
         return organization_id, PersonKind.click_id, _click_uuid(text)
     if session_id := arguments.get("session_id"):
         return organization_id, PersonKind.session_id, session_id
-    raise OperationRefused("Say whom: --customer-id, --click-id or --session-id.")
+    raise OperationRefused("Say whom: --customer-id, --email, --click-id or --session-id.")
 
 
 def _click_uuid(text: str) -> str:

@@ -20,7 +20,7 @@ from stackfluence.errors import OperationRefused
 from stackfluence.events.erase import erase_person
 from stackfluence.events.segment_file import sync_directory
 from stackfluence.events.turn import SQL as LOAD
-from stackfluence.migrate import newest_version
+from stackfluence.migrate import restorable_versions
 from stackfluence.operations import catalog_rows, journal_copy
 from stackfluence.operations.backup import FORMAT, MANIFEST, SQL, TABLES
 from stackfluence.operations.erase import BOOK, note, noted
@@ -62,7 +62,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
     except (OSError, ValueError):
         raise OperationRefused(f"{directory} has no {MANIFEST}: it is no backup, or was never finished.") from None
-    if manifest.get("backup") != FORMAT or manifest.get("catalog_version") != newest_version():
+    if manifest.get("backup") != FORMAT or manifest.get("catalog_version") not in restorable_versions():
         raise OperationRefused(
             f"The backup was made by version {manifest.get('stackfluence')}; restore it with that one, then upgrade."
         )
@@ -94,7 +94,7 @@ async def _restore(
         await asyncio.to_thread(journal_copy.put_back, files, directory / "journal", site.journals)
         tell(told("catalog", 0, 0))
         counts = await catalog_rows.put_back(site.catalog, unpacked_lines(directory / "catalog.jsonl.zst"))
-        if counts != manifest["catalog"]:
+        if not _are_same(counts, manifest["catalog"]):
             raise OperationRefused(f"The catalog has {counts} rows, the manifest says {manifest['catalog']}.")
         await catalog_rows.jump(site.catalog, highest)
         await ensure_salts(site.catalog, datetime.now(UTC).date())
@@ -112,20 +112,25 @@ async def _refuse_used(site: Site) -> None:
 
 def _put_back_store(site: Site, directory: Path, manifest: dict[str, Any], tell: Tell) -> int:
     """Insert the rows of every table, see that they are all there, and return the highest load number."""
-    total, done = sum(manifest["tables"].values()), 0
+    expected = {table: manifest["tables"].get(table, 0) for table in TABLES}  # an older version had fewer of them
+    total, done = sum(expected.values()), 0
     with site.store.session() as session:
         for table in TABLES:
             tell(told(table, done, total))
-            if manifest["tables"][table]:
+            if expected[table]:
                 session.put_back(table, unpack(directory / f"events/{table}.native.zst"))
-            done += manifest["tables"][table]
+            done += expected[table]
         found = session.row(SQL["count_rows"], horizon=EVERYTHING)
-        expected = dict(manifest["tables"])
         # what expired since the backup may go while it is inserted
         if found | {"events_personal": 0} != expected | {"events_personal": 0}:
             raise OperationRefused(f"The event store has {found} rows, the manifest says {expected}.")
         highest: int = session.row(LOAD["highest_load_number"])["load_number"]
     return highest
+
+
+def _are_same(counts: dict[str, int], others: dict[str, int]) -> bool:
+    """Whether two counts of rows by table agree, a table that isn't named having none."""
+    return all(counts.get(table, 0) == others.get(table, 0) for table in counts.keys() | others.keys())
 
 
 def _erase_again(site: Site, erasures: Path) -> int:
