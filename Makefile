@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 LISTS := src/stackfluence/lists
 NATIVE := src/stackfluence/native
+VENDOR := tests/vendor
+SNIPPET := snippet
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check bench bench-bots lock clean
+.PHONY: help setup setup-dev demo snippet test check bench bench-bots lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,10 +36,21 @@ $(LISTS)/built/manifest.json: $(VENV)/.run $(LISTS)/package-lock.json $(LISTS)/b
 	$(BIN)/python -m stackfluence.lists.build
 	@touch $@
 
+$(VENDOR)/node_modules/.installed: $(VENDOR)/package-lock.json
+	npm --prefix $(VENDOR) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(SNIPPET)/node_modules/.installed: $(SNIPPET)/package-lock.json
+	npm --prefix $(SNIPPET) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 setup: $(VENV)/.run $(LISTS)/built/manifest.json ## install what running needs: .venv, the lists, and compiled code where there is a compiler
 	@$(BIN)/python -m stackfluence.native.build
 
-setup-dev: setup $(VENV)/.dev ## install what tests and checks need too
+setup-dev: setup $(VENV)/.dev $(VENDOR)/node_modules/.installed $(SNIPPET)/node_modules/.installed ## install what tests and checks need too
+
+snippet: $(SNIPPET)/node_modules/.installed ## build sf.js; prints its size and fails when it is too large
+	cd $(SNIPPET) && npm run --silent build
 
 demo: setup ## serve a sample organization with live traffic on port 8000
 	$(BIN)/stackfluence demo --port 8000
@@ -63,4 +76,4 @@ lock: ## compile the requirement files anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.lock
 
 clean: ## remove what the set-up and the tests made
-	rm -rf $(VENV) $(LISTS)/built $(LISTS)/node_modules $(NATIVE)/built .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LISTS)/built $(LISTS)/node_modules $(SNIPPET)/node_modules $(NATIVE)/built .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 
-NAMES = ("redirect", "ingest", "snapshot", "load", "visible", "redis_away", "crash", "bots")
+NAMES = ("redirect", "ingest", "snapshot", "load", "visible", "redis_away", "crash", "copies", "bots", "snippet")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from stackfluence import __version__
 from stackfluence.commands import add_operations
 from stackfluence.errors import StackfluenceError
 from stackfluence.settings import Settings, ensure_secrets, read_settings
+from stackfluence.shopify_commands import add_shopify
 
 cli = typer.Typer(
     name="stackfluence",
@@ -237,6 +238,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 add_operations(cli)
+add_shopify(cli)
 
 
 def _ready() -> Settings:

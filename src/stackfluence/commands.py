@@ -94,7 +94,7 @@ def derive(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Derive the verdicts on clicks of past days anew; earlier verdicts are kept. A running core does recent days."""
+    """Derive clicks and orders of past days anew; earlier verdicts are kept. A running core does recent days."""
     from stackfluence.operations.ask import ask
 
     arguments = {"from": from_, "to": to, "organization_id": organization, "score_again": score_again}
@@ -106,10 +106,13 @@ def derive(
     for run in done["runs"]:
         typer.echo(
             f"{run['organization_id']}: run {run['run_id']}, {len(run['days'])} days, {run['clicks']:,} clicks, "
-            f"{run['valid']:,} valid; facts {run['facts_hash']}"
+            f"{run['valid']:,} valid; facts {run['facts_hash']}; {run['orders']['conversions']:,} conversions; "
+            f"facts {run['orders']['facts_hash']}"
         )
     again = f", {done['scored_again']:,} of them scored again" if score_again else ""
-    typer.echo(f"Derived: {done['clicks']:,} clicks{again}, {done['valid']:,} valid.")
+    typer.echo(
+        f"Derived: {done['clicks']:,} clicks{again}, {done['valid']:,} valid; {done['conversions']:,} conversions."
+    )
 
 
 def back_test(
@@ -163,6 +166,8 @@ def _reason_and_points(text: str) -> tuple[str, int]:
 def erase(
     organization: Annotated[str, typer.Option(help="The organization's id, org_….")],
     customer_id: Annotated[str | None, typer.Option(help="The advertiser's own id of the customer.")] = None,
+    shop: Annotated[str | None, typer.Option(help="The shop that gave this id, where its events name one.")] = None,
+    email: Annotated[str | None, typer.Option(help="The customer's e-mail address; it is hashed, not stored.")] = None,
     click_id: Annotated[str | None, typer.Option(help="A click ID as sent, or the click's UUID.")] = None,
     session_id: Annotated[str | None, typer.Option(help="A session of the advertiser's site.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
@@ -171,11 +176,11 @@ def erase(
     """Erase a person's data for ever; the events stay, as counts, amounts and hashes, and every proof stays valid."""
     from stackfluence.operations.ask import ask
 
-    given = {"customer_id": customer_id, "click_id": click_id, "session_id": session_id}
+    given = {"customer_id": customer_id, "email": email, "click_id": click_id, "session_id": session_id}
     chosen = {name: value for name, value in given.items() if value}
     if len(chosen) != 1:
-        raise typer.BadParameter("give one of --customer-id, --click-id and --session-id")
-    settings, arguments = _settings(), {"organization_id": organization, **chosen}
+        raise typer.BadParameter("give one of --customer-id, --email, --click-id and --session-id")
+    settings, arguments = _settings(), {"organization_id": organization, **chosen, **({"shop": shop} if shop else {})}
     with _progress(as_json) as tell:
         found = ask(settings, "find-person", arguments, tell)
     if not as_json:

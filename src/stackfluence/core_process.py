@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from stackfluence.api import Core, create_api
-from stackfluence.catalog import Catalog, CatalogNumbers, ensure_salts, open_catalog
+from stackfluence.catalog import Catalog, CatalogNumbers, ensure_salts, open_catalog, renew_hook_secrets
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.journal import lock
 from stackfluence.events.load import Loader
@@ -23,10 +23,12 @@ from stackfluence.migrate import migrate
 from stackfluence.names import new_id
 from stackfluence.operations.derivations import Derivations
 from stackfluence.operations.operator_api import create_operator_api, listen_for_operators
+from stackfluence.operations.privacy import ShopUpkeep
 from stackfluence.operations.site import Site, open_store, refuse_unfinished
 from stackfluence.operations.watch import watch
 from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
 from stackfluence.settings import Settings
+from stackfluence.vault import HookVault
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
     held = lock(settings.data_path / "core.lock", create=True)
     await migrate(settings.catalog_url)
     catalog = open_catalog(settings.catalog_url)
+    await renew_hook_secrets(catalog, HookVault(settings.click_id_secrets))
     core = Core(settings, catalog, ClickIdKeys(settings.click_id_secrets, settings.click_id_ttl_hours))
     site = Site(settings, catalog, None)
     is_open = await _open_events(core, site)
@@ -55,6 +58,7 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
     ]
     core_socket(settings).unlink(missing_ok=True)
     api = create_api(core)
+    upkeep.append(asyncio.create_task(ShopUpkeep(site, api.state.shops).run()))
     # the socket is the edges' alone, so what they say of the visitor's address and scheme is believed
     public = _server(api, uds=str(core_socket(settings)), proxy_headers=True, forwarded_allow_ips="*")
     commands = _server(create_operator_api(site), lifespan="off")
@@ -78,6 +82,7 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
             log.error("upkeep_failed", extra={"error": repr(outcome)})
     await asyncio.to_thread(_close_events, site)
     await api.state.rates.close()
+    await api.state.shops.close()
     await catalog.close()
     os.close(held)
 

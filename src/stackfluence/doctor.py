@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackfluence import lists, native
+from stackfluence.catalog import open_catalog
+from stackfluence.catalog.hook_secrets import count_hook_secrets
 from stackfluence.click.geo import Places
 from stackfluence.errors import StackfluenceError
 from stackfluence.events.journal import segments
 from stackfluence.migrate import is_current
 from stackfluence.processes import core_socket
 from stackfluence.settings import Settings
+from stackfluence.vault import HookVault
 
 MIN_FREE_BYTES = 2 << 30  # an hour of a busy edge's journal
 LAG_SECONDS = 60.0  # segments are loaded within a second or two; a minute means that nobody loads them
@@ -94,6 +97,26 @@ def _catalog(settings: Settings) -> Finding:
     return Finding("catalog", True, "reachable and current")
 
 
+def _hook_secrets(settings: Settings) -> Finding:
+    async def count() -> tuple[int, int, int]:
+        catalog = open_catalog(settings.catalog_url)
+        try:
+            return await count_hook_secrets(catalog, HookVault(settings.click_id_secrets))
+        finally:
+            await catalog.close()
+
+    total, outdated, lost = asyncio.run(asyncio.wait_for(count(), CATALOG_SECONDS))
+    if lost:
+        advice = (
+            "Put the secret that SF_CLICK_ID_SECRET had back behind the first, or give the connections theirs anew."
+        )
+        return Finding("hook secrets", False, f"{lost} of {total} connections' secrets don't open", advice)
+    if outdated:
+        advice = "Start a core, which encrypts them anew, before that secret is removed."
+        return Finding("hook secrets", True, f"{outdated} of {total} are encrypted with an older secret", advice)
+    return Finding("hook secrets", True, f"all {total} open")
+
+
 def _core(settings: Settings) -> Finding:
     path = core_socket(settings)
     with socket.socket(socket.AF_UNIX) as probe:
@@ -166,6 +189,7 @@ _CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "disk": _disk,
     "clock": _clock,
     "catalog": _catalog,
+    "hook secrets": _hook_secrets,
     "core": _core,
     "journal": _journal,
     "geoip": _geoip,

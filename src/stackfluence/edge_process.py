@@ -20,11 +20,14 @@ from stackfluence.click.judge import Judge
 from stackfluence.click.links import Copy, Snapshot
 from stackfluence.click.server import Server
 from stackfluence.click.velocity import Velocity
+from stackfluence.collect.hooks import Hooks
 from stackfluence.collect.ingest import Intake
+from stackfluence.collect.snippet import serve_snippet
 from stackfluence.events.journal import Journal
 from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
 from stackfluence.settings import Settings
 from stackfluence.snapshot import LINK, EdgeRow
+from stackfluence.vault import HookVault
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,8 @@ async def run_edge(
     judge = Judge(Places(settings, is_strict=lifeline is None), Velocity())
     edge = Edge(links, journal, judge, find_link=find, proxies=settings.proxies, core_socket=str(core_socket(settings)))
     intake = Intake(edge)
+    Hooks(intake.recorder, HookVault(settings.click_id_secrets))
+    serve_snippet(edge)
     server = Server(edge)
     feed = Feed(catalog, edge, copy)
     if not links.revision:  # a first start: without a copy there is nothing to redirect to
@@ -73,7 +78,7 @@ async def run_edge(
     gc.collect()
     gc.freeze()  # a million links are not looked through again at every collection
     gc.set_threshold(50_000, 20, 50)
-    admin = Server(Admin(edge, server, intake.counts, exchange))
+    admin = Server(Admin(edge, server, intake.counts, intake.recorder.refusals, exchange))
     admin_socket = settings.data_path / "edge" / f"w{worker}.sock"
     admin_socket.unlink(missing_ok=True)
     await loop.create_unix_server(admin.accept, str(admin_socket))

@@ -17,13 +17,15 @@ from sqlalchemy import Connection, make_url, text
 from stackfluence.catalog.connect import create_engine
 
 SCRIPTS = Path(__file__).parent / "migrations"
+RESTORED_SINCE = "v0002"  # a version that changes a table, and not only adds some, becomes this one
 _LOCK = 0x5F_CA_7A_10_60  # any number no other program takes as its advisory lock
 
 
-async def migrate(url: str) -> None:
+async def migrate(url: str, version: str = "head") -> None:
     """Create or upgrade the tables of the database at `settings.catalog_url`; does nothing when they are current.
 
-    An SQLite file and its directory are made (mode 0700) when they are missing.
+    `version` is another than the newest only where an older installation is made, to be upgraded. An SQLite file and
+    its directory are made (mode 0700) when they are missing.
     """
     file = make_url(url).database if url.startswith("sqlite") else None
     if file:
@@ -33,7 +35,7 @@ async def migrate(url: str) -> None:
         async with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(_upgrade, version)
     finally:
         await engine.dispose()
 
@@ -53,12 +55,18 @@ def newest_version() -> str:
     return str(ScriptDirectory(str(SCRIPTS)).get_current_head())
 
 
+def restorable_versions() -> list[str]:
+    """Return the versions of the tables whose backups this program restores: between them, tables were only added."""
+    scripts = ScriptDirectory(str(SCRIPTS))
+    return [script.revision for script in scripts.walk_revisions(base=RESTORED_SINCE, head="head")]
+
+
 def _version(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, version: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, version)

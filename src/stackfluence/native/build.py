@@ -56,7 +56,10 @@ def _compiler() -> list[str]:
 
 def main() -> None:
     """Compile unless what is there is of these sources, and say what clicks are taken by."""
-    reason = "" if is_compiled() else build()
+    try:
+        reason = "" if is_compiled() else build()
+    except OSError as error:  # an installation that is another account's
+        reason = str(error)
     if reason:
         sys.stdout.write(f"Clicks are taken by Python, at twice the cost: {reason}. Everything else is the same.\n")
 

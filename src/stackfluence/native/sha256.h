@@ -41,12 +41,16 @@ static void compress_portably(uint32_t state[8], const uint8_t *at, size_t block
             w[i] = w[i - 16] + a + w[i - 7] + b;
         }
         memcpy(s, state, sizeof s);
-        for (int i = 0; i < 64; i++) { /* the eight words stay in place, and their names move on: s[-i & 7] is `a` */
-            uint32_t a = s[-i & 7], b = s[1 - i & 7], c = s[2 - i & 7], e = s[4 - i & 7], f = s[5 - i & 7], g = s[6 - i & 7];
-            uint32_t first = s[7 - i & 7] + (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g));
-            first += SHA_ROUND[i] + w[i];
-            s[3 - i & 7] += first;
-            s[7 - i & 7] = first + (turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+        for (int i = 0; i < 64; i += 8) {
+#pragma GCC unroll 8
+            for (int j = 0; j < 8; j++) { /* the eight words stay in place, and their names move on: s[-j & 7] is `a` */
+                uint32_t a = s[-j & 7], b = s[(1 - j) & 7], c = s[(2 - j) & 7];
+                uint32_t e = s[(4 - j) & 7], f = s[(5 - j) & 7], g = s[(6 - j) & 7];
+                uint32_t first = s[(7 - j) & 7] + (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + ((e & f) ^ (~e & g));
+                first += SHA_ROUND[i + j] + w[i + j];
+                s[(3 - j) & 7] += first;
+                s[(7 - j) & 7] = first + (turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+            }
         }
         for (int i = 0; i < 8; i++) state[i] += s[i];
     }

@@ -1,0 +1,69 @@
+"""Tell Stackfluence of an order, of a partial refund and of who the customer is.
+
+    STACKFLUENCE_ENDPOINT=https://go.brand.example STACKFLUENCE_SECRET_KEY=sf_sec_… python order.py
+
+The client is one file, src/stackfluence/client.py, which needs httpx alone: install the package, or copy the file.
+"""
+
+import os
+
+from stackfluence.client import Client, Event
+
+# In a shop: what sf.js kept in the cookie inf_click_id, or what the landing page's address brought.
+click_id = os.environ.get("INF_CLICK_ID", "")
+
+with Client() as stackfluence:
+    # Amounts are minor units: 4999 is 49.99.
+    receipts = [
+        stackfluence.conversion(
+            idempotency_key="order-1001",
+            order_id="1001",
+            inf_click_id=click_id,
+            currency="EUR",
+            revenue_cents=4999,
+            subtotal_cents=4500,
+            discount_cents=500,
+            tax_cents=699,
+            shipping_cents=300,
+            lines=[{"sku": "SOCK-RED", "quantity": 3, "subtotal_cents": 4500, "discount_cents": 500}],
+            coupon_codes=["EMMA10"],
+            customer_id="c-17",
+            customer_type="new",
+        ),
+        # One of the three pairs came back. Each refund has a key of its own: two of them are added up.
+        stackfluence.refund(
+            idempotency_key="refund-77",
+            original_order_id="1001",
+            refund_amount_cents=1500,
+            currency="EUR",
+            reason="refund",
+        ),
+        # At a login or a newsletter form: the next order of this customer finds the click, on any device.
+        stackfluence.identify(idempotency_key="identify-c-17", inf_click_id=click_id, customer_id="c-17"),
+    ]
+
+    # Many at once, any number; an order of last week keeps its time.
+    earlier: list[Event] = [
+        {
+            "type": "conversion",
+            "idempotency_key": "order-990",
+            "order_id": "990",
+            "revenue_cents": 2500,
+            "currency": "EUR",
+            "customer_id": "c-17",
+            "occurred_at": "2026-11-16T09:30:00Z",
+        },
+        {
+            "type": "refund",
+            "idempotency_key": "refund-70",
+            "original_order_id": "990",
+            "refund_amount_cents": 2500,
+            "currency": "EUR",
+            "reason": "cancellation",
+            "occurred_at": "2026-11-17T09:30:00Z",
+        },
+    ]
+    receipts += stackfluence.batch(earlier)
+
+for receipt in receipts:
+    print(receipt.event_id, receipt.status, receipt.reason, receipt.detail)  # noqa: T201 — an example shows it

@@ -1,0 +1,1 @@
+"""Clients, examples and recipes, as an advertiser would run them."""

@@ -1,0 +1,1 @@
+"""Recipes for tag managers and shops, run as far as that is possible without them."""
