@@ -40,6 +40,7 @@ async def test_prepare_makes_the_organization_with_all_its_links(tmp_path: Path)
     assert rows["organizations"] == 1
     assert rows["creators"] == len(contents.CREATORS)
     assert rows["campaigns"] == len(contents.CAMPAIGNS) == 3
+    assert rows["codes"] == len(contents.CREATORS)
     assert rows["links"] == rows["posts"] == len(contents.LINKS) >= 30
     known = await snapshot_of(settings_in(tmp_path))
     assert known.organizations[sample.organization_id].currency == "USD"
@@ -98,7 +99,7 @@ async def test_lost_keys_are_replaced_without_a_second_organization(tmp_path: Pa
     assert second.secret_key != first.secret_key
     after = await rows_of(settings_in(tmp_path))
     assert after["keys"] == before["keys"] + 2
-    for table in ("organizations", "creators", "campaigns", "posts", "links", "link_paths"):
+    for table in ("organizations", "creators", "campaigns", "posts", "links", "link_paths", "codes"):
         assert after[table] == before[table]
     catalog = open_catalog(settings_in(tmp_path).catalog_url)
     async with catalog.reading() as session:

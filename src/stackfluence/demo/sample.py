@@ -146,6 +146,7 @@ async def _creator(change: Change, organization_id: str, sample: contents.Sample
         creator = await change.add_creator(organization_id, sample.handle, sample.name)
         if sample.former_handle:
             await change.add_alias(creator, sample.former_handle)
+        await change.add_code(organization_id, sample.coupon_code, creator.id)
     return creator
 
 
