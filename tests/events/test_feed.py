@@ -245,6 +245,41 @@ async def test_the_summary_adds_up(any_store: Store, any_loader: Loader, writer:
     assert counted.days == {"2026-11-22": total}
 
 
+async def test_a_visit_that_is_told_again_is_one_session_and_no_duplicate(
+    store: Store, loader: Loader, writer: Writer
+) -> None:
+    for engaged_ms in (0, 5000, 9000):
+        writer.event("session", session_id="ses_1", engaged_ms=engaged_ms)
+    writer.event("session", session_id="")
+    writer.event("session", session_id="ses_2", event_id=TWICE)
+    writer.event("session", session_id="ses_2", event_id=TWICE)
+    writer.finish()
+    drain(loader)
+    counted = await summary(store, BRAND, 1, "UTC")
+    assert (counted.total.sessions, counted.stored, counted.duplicates) == (3, 6, 1)
+
+
+async def test_an_order_is_summed_up_once_by_the_row_that_counts_and_for_the_creator_of_its_click(
+    store: Store, loader: Loader, writer: Writer
+) -> None:
+    def order(order_id: str, cents: int, **fields: Any) -> None:
+        told = {"conversion_type": "purchase", "order_id": order_id, "currency": "EUR", "revenue_cents": cents}
+        writer.event("conversion", **{**told, "trust_tier": "server", **fields})
+
+    # one event in two rows that name two orders: the server's counts
+    order("A1", 5, event_id=TWICE, trust_tier="browser")
+    order("B1", 7, event_id=TWICE)
+    # the page knows the click, the server doesn't
+    order("C1", 11, trust_tier="browser", creator_id="crt_emma", link_id="lnk_emma")
+    order("C1", 13)
+    writer.finish()
+    drain(loader)
+    counted = await summary(store, BRAND, 1, "UTC")
+    assert (counted.total.conversions, counted.total.revenue_cents) == (2, {"EUR": 20})
+    emmas = (await summary(store, BRAND, 1, "UTC", Filters(creator_id="crt_emma"))).total
+    assert (emmas.conversions, emmas.revenue_cents) == (1, {"EUR": 13})
+
+
 async def test_days_are_those_of_the_organizations_time_zone(store: Store, writer: Writer, tmp_path: Path) -> None:
     for at in ("2026-11-22T04:59:59.999Z", "2026-11-22T05:00:00.000Z", "2026-11-23T05:00:00.000Z"):
         writer.event("session", occurred_at=at, received_at=at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from stackfluence.catalog import Catalog, finish_load, open_catalog, take_load
 from stackfluence.catalog.sources import Code
 from stackfluence.catalog.tables import Creator
 from stackfluence.events.store import StatementFailed, Store
-from stackfluence.facts import Derived, Run
+from stackfluence.facts import Derived, DerivedOrders, Run, derive_orders
 from stackfluence.facts import derive as facts_derive
 from stackfluence.facts.derive import DAY_MS
 from stackfluence.facts.schedule import FAILED_PAUSE_MS
@@ -147,6 +147,24 @@ async def test_an_organizations_orders_that_fail_come_again(
     clock.at_ms += FAILED_PAUSE_MS
     assert await keeper.round() == 1
     assert set(conversions(days)) == {"A1"}
+
+
+async def test_a_day_of_orders_that_always_fails_keeps_no_other_waiting(
+    days: Days, books: Catalog, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Derivations(Site(Settings(data_dir=str(tmp_path)), books, days.store))
+    days.event("conversion", 1000, conversion_type="purchase", order_id="A1")
+    days.event("conversion", 1000 - DAY_MS, conversion_type="purchase", order_id="B1")
+    await load(days, books)
+
+    def refuse(store: Store, run: Run, chosen: Sequence[date], *more: Any, **options: Any) -> DerivedOrders:
+        if DAY in chosen:
+            raise StatementFailed("rank_candidates", 241, "too little memory")
+        return derive_orders(store, run, chosen, *more, **options)
+
+    monkeypatch.setattr("stackfluence.facts.derive_orders", refuse)
+    assert await keeper.round() == 1
+    assert set(conversions(days)) == {"B1"}
 
 
 async def test_a_round_ends_in_time_and_goes_on_in_the_next(

@@ -76,6 +76,22 @@ def test_both_days_are_due_when_an_order_moves(schedule: OrderSchedule, days: Da
     assert due(schedule, days, NOON_MS + PAUSE_MS) == [DAY, DAY - timedelta(days=1)]
 
 
+def test_an_order_that_moves_takes_a_day_along_that_would_wait(schedule: OrderSchedule, days: Days) -> None:
+    tell(days, {"order": "A1", "at": "00:01", "tier": "browser", "revenue": 5000})
+    assert due(schedule, days, NOON_MS + 3 * DAY_MS) == [DAY]
+    derived(schedule, days, NOON_MS + 3 * DAY_MS)  # final, so it would wait for hours
+    tell(days, {"order": "A1", "day": -1, "at": "23:59", "tier": "server", "revenue": 5000})
+    at_ms = NOON_MS + 3 * DAY_MS + 1000
+    both = due(schedule, days, at_ms)
+    assert sorted(both) == [DAY - timedelta(days=1), DAY]
+    derived(schedule, days, at_ms, *both)
+    assert list(conversions(days)) == ["A1~0"]
+    tell(days, {"refund": "A1", "amount": 100, "tier": "connector"})
+    assert due(schedule, days, at_ms + PAUSE_MS) == [], "both wait"
+    tell(days, {"order": "B1", "day": -2, "revenue": 5000}, {"order": "C1", "revenue": 5000})
+    assert due(schedule, days, at_ms + PAUSE_MS) == [DAY - timedelta(days=2)], "nothing moves between these"
+
+
 def test_a_click_that_is_loaded_after_its_order_makes_the_orders_day_due(schedule: OrderSchedule, days: Days) -> None:
     late = {"late": {"creator": "emma", "at": "10:00", "stored": False}}
     clicks = tell(days, {"order": "A1", "revenue": 5000, "click": "late"}, clicks=late)

@@ -53,6 +53,7 @@ class Erasure:
     rows: int
     lines: int
     erased_ms: int
+    event_ids: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Findings:
     events: int
     rows: int
     on_disk: int
+    event_ids: frozenset[str]
 
 
 def find_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, value: str) -> Findings:
@@ -76,7 +78,7 @@ def find_person(store: Store, journals: Path, organization_id: str, kind: Person
             some = everything[start : start + CHUNK]
             row = session.row(SQL["count_personal"], organization_id=organization_id, event_ids=some)
             personal += row["personal"]
-    return Findings(events=len(everything), rows=personal, on_disk=len(on_disk))
+    return Findings(len(everything), personal, len(on_disk), frozenset(everything))
 
 
 def erase_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, value: str) -> Erasure:
@@ -100,7 +102,7 @@ def erase_person(store: Store, journals: Path, organization_id: str, kind: Perso
             event_ids |= waiting
             removed = _forget_events(session, organization_id, sorted(event_ids), erased_ms)
             lines = _blank_files(journals, organization_id, event_ids, value)
-    return Erasure(events=len(event_ids), rows=removed, lines=lines, erased_ms=erased_ms)
+    return Erasure(len(event_ids), removed, lines, erased_ms, frozenset(event_ids))
 
 
 def _forget_events(session: Session, organization_id: str, event_ids: list[str], erased_ms: int) -> int:

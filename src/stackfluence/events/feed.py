@@ -263,7 +263,7 @@ async def summary(store: Store, organization_id: str, horizon: int, time_zone: s
     result = Summary()
     for row in await store.read(SQL["count_events"], **asked):
         result.stored += row["stored"]
-        result.duplicates += row["stored"] - row["events"]
+        result.duplicates += row["duplicates"]
         for counts in (result.total, result.days.setdefault(row["day"], Day())):
             _add(counts, row)
     for row in await store.read(SQL["count_orders"], **asked):

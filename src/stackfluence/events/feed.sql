@@ -61,9 +61,7 @@ standings as (
         node,
         seq,
         load_number,
-        (
-            transform(toString(trust_tier), ['server', 'connector', 'browser'], [1, 2, 3], 4), occurred_at, leaf_hash
-        ) as standing
+        (tier, occurred_at, leaf_hash) as standing
     from events
     where
         organization_id = {organization_id:String}
@@ -92,10 +90,7 @@ where
     organization_id = {organization_id:String}
     and event_id = {event_id:UUID}
     and load_number <= {horizon:UInt64}
-order by
-    transform(toString(trust_tier), ['server', 'connector', 'browser'], [1, 2, 3], 4),
-    occurred_at,
-    leaf_hash;
+order by tier, occurred_at, leaf_hash;
 
 -- name: rows_of_quarantined_event
 -- All rows of one event that can't be used.
@@ -166,9 +161,10 @@ from (
 order by seq;
 
 -- name: count_events
--- One organization's rows by day, type and currency: `stored` counts rows, `events` each event once (of sessions each
--- visit), `refunded_cents` those events' amounts. A click's id is made by the edge for one line, so its rows need be
--- compared within the time asked for only; any other event may have been sent again with another time.
+-- One organization's rows by day, type and currency: `stored` counts rows, `duplicates` those of an event that has a
+-- better one, `events` each event once (of sessions each visit), `refunded_cents` those events' amounts. A click's id
+-- is made by the edge for one line, so its rows need be compared within the time asked for only; any other event may
+-- have been sent again with another time.
 with
 
 repeated as (
@@ -192,13 +188,7 @@ places as (
     select
         node,
         seq,
-        row_number() over (
-            partition by event_id
-            order by
-                transform(toString(trust_tier), ['server', 'connector', 'browser'], [1, 2, 3], 4),
-                occurred_at,
-                leaf_hash
-        ) as place
+        row_number() over (partition by event_id order by tier, occurred_at, leaf_hash) as place
     from events
     where
         organization_id = {organization_id:String}
@@ -239,6 +229,7 @@ select
     toString(event_type) as event_type,
     toString(currency) as currency,
     count() as stored,
+    countIf(not is_best) as duplicates,
     -- a visit is told again with the time it took
     if(
         event_type = 'session',
@@ -253,18 +244,52 @@ order by day, event_type, currency;
 -- name: count_orders
 -- One organization's conversions by day and currency, each order once, by the rule of facts/130_day_orders.sql: on the
 -- day of its first conversion that a server or connector tells of, with the amounts of the latest version of the
--- highest trust tier. Only orders that were told of more than once are looked at closely.
+-- highest trust tier. Its creator is that of the last click that a server or connector tells of, else a browser. Only
+-- orders of which there are several rows are looked at closely.
 with
 
-repeated as (
+named as (
     select order_place
     from events
     where
         organization_id = {organization_id:String}
         and event_type = 'conversion'
         and load_number <= {horizon:UInt64}
+        and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+),
+
+own_events as (
+    select event_id
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'conversion'
+        and load_number <= {horizon:UInt64}
+        and order_place in (select order_place from named)
+),
+
+-- a row of the same event may name another order
+places as (
+    select
+        order_place,
+        event_id,
+        count() over (partition by event_id) as copies
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'conversion'
+        and load_number <= {horizon:UInt64}
+        and event_id in (select event_id from own_events)
+),
+
+repeated as (
+    select
+        order_place,
+        groupArray(event_id) as event_ids
+    from places
     group by order_place
-    having count() > 1
+    having count() > 1 or max(copies) > 1
 ),
 
 told as (
@@ -273,8 +298,9 @@ told as (
         event_id,
         tier,
         occurred_at,
-        received_at,
-        if(revised_at = '', received_at, parseDateTime64BestEffort(revised_at, 3, 'UTC')) as version_at,
+        min(received_at) over (partition by event_id, tier) as first_received_at,
+        if(revised_at = '', first_received_at, parseDateTime64BestEffort(revised_at, 3, 'UTC')) as version_at,
+        toInt64(bitShiftRight(toUInt128(click_id), 80)) as clicked_ms,
         link_id,
         creator_id,
         campaign_id,
@@ -287,16 +313,17 @@ told as (
         organization_id = {organization_id:String}
         and event_type = 'conversion'
         and load_number <= {horizon:UInt64}
-        and order_place in (select order_place from repeated)
+        and event_id in (select arrayJoin(event_ids) as event_id from repeated)
 ),
 
 orders as (
     select
         order_place,
-        argMin(occurred_at, (tier > 2, received_at, occurred_at, event_id)) as at,
+        argMin(occurred_at, (tier > 2, first_received_at, occurred_at, event_id)) as at,
+        argMin((link_id, creator_id, campaign_id), (creator_id = '', tier > 2, -clicked_ms, event_id)) as subject,
         argMax(
-            (link_id, creator_id, campaign_id, is_test, currency, revenue_cents),
-            (-toInt8(tier), version_at, received_at, occurred_at, event_id)
+            (is_test, currency, revenue_cents),
+            (-toInt8(tier), version_at, first_received_at, occurred_at, event_id)
         ) as latest
     from told
     where place = 1
@@ -323,12 +350,12 @@ counted as (
     union all
     select
         at,
-        latest.1 as link_id,
-        latest.2 as creator_id,
-        latest.3 as campaign_id,
-        latest.4 as is_test,
-        toString(latest.5) as currency,
-        latest.6 as revenue_cents
+        subject.1 as link_id,
+        subject.2 as creator_id,
+        subject.3 as campaign_id,
+        latest.1 as is_test,
+        toString(latest.2) as currency,
+        latest.3 as revenue_cents
     from orders
     where
         at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')

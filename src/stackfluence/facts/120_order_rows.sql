@@ -4,8 +4,9 @@
 -- Reads:     day_places, events
 -- Writes:    order_rows (of this connection)
 -- Rule:      Of several rows of one event the one of the highest trust tier counts, then the earliest, then the one
---            with the smallest leaf hash, as in 030. It may name another order than a row that doesn't count. A version
---            is as old as its source says (revised_at), else as its receipt.
+--            with the smallest leaf hash, as in 030. It may name another order than a row that doesn't count. It was
+--            received when the first of that tier was: who sends it again makes it no newer. A version is as old
+--            as its source says (revised_at), else as its receipt.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 
@@ -25,7 +26,8 @@ stored as (
         tier,
         presentment_currency,
         presentment_revenue_cents,
-        if(revised_at = '', received_at, parseDateTime64BestEffort(revised_at, 3, 'UTC')) as version_at,
+        min(received_at) over (partition by event_id, tier) as first_received_at,
+        if(revised_at = '', first_received_at, parseDateTime64BestEffort(revised_at, 3, 'UTC')) as version_at,
         row_number() over (partition by event_id order by tier, occurred_at, leaf_hash) as place
     from events
     where
@@ -48,7 +50,7 @@ select
     stored.node as node,
     stored.seq as seq,
     stored.occurred_at as occurred_at,
-    stored.received_at as received_at,
+    stored.first_received_at as received_at,
     version_at,
     trust_tier,
     tier,

@@ -9,9 +9,9 @@
 --            Refunds count that a server or connector tells of; of what shops give back, and of what banks do, those
 --            of the highest tier that tells of any: a second one tells of the same money. What is told in the currency
 --            that the shopper paid in is converted as the order itself was, half a cent up; any other one is kept
---            apart. No more comes back than the order was worth, and of a cancelled one everything. A click can have
---            led to the order when it was made up to 5 minutes after it, for clocks that differ; where a browser alone
---            tells, its receipt is the time.
+--            apart. A bank gives back what a bank took, never what a shop gave. No more comes back than the order was
+--            worth, and of a cancelled one everything. A click can have led to the order when it was made up to 5
+--            minutes after it, for clocks that differ; where a browser alone tells, its receipt is the time.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 
@@ -112,7 +112,7 @@ returns as (
             null
         ) as cents,
         min(order_rows.tier) over (
-            partition by order_rows.order_place, startsWith(order_rows.reason, 'chargeback')
+            partition by order_rows.order_place, order_rows.reason in ('chargeback', 'chargeback_reversed')
         ) as best_tier
     from order_rows
     inner join chosen on order_rows.order_place = chosen.order_place
@@ -138,7 +138,8 @@ returned as (
         countIf(is_cancelling) > 0 as is_cancelled,
         countIf(is_believed and cents is null) as other_currency_refunds,
         sumMapIf(map(kind, coalesce(cents, 0)), is_believed and cents is not null) as by_reason,
-        by_reason['refund'] + by_reason['chargeback'] - by_reason['chargeback_reversed'] as total_cents
+        by_reason['refund']
+        + greatest(toInt128(0), by_reason['chargeback'] - by_reason['chargeback_reversed']) as total_cents
     from judged
     group by order_place
 )
@@ -176,7 +177,7 @@ select
     toInt64(if(
         returned.is_cancelled,
         toInt128(coalesce(chosen.revenue_cents, 0)),
-        least(toInt128(coalesce(chosen.revenue_cents, 0)), greatest(toInt128(0), returned.total_cents))
+        least(toInt128(coalesce(chosen.revenue_cents, 0)), returned.total_cents)
     )) as refunded_cents,
     cast(returned.by_reason as Map(String, Int64)) as refunded_by_reason,
     codes.coupon_codes as coupon_codes

@@ -6,7 +6,7 @@
 -- Rule:      A customer is the same when the hash of the customer's id, or of the mail address, is: identifies and
 --            conversions of other orders count, up to 30 days before the order and a day after it. What was found once
 --            is kept in places alone, so an erasure takes nothing away. Of several rows of one event the same one
---            counts as in 120.
+--            counts as in 120. Both ends have to be believed: the weaker tier of the two is the tier of what was found.
 -- Lookback:  30 days, for a customer's earlier visits; further rows of their events wherever
 -- Lookahead: 1 day, for an account that is made after the order
 
@@ -123,11 +123,13 @@ own_events as (
 ),
 
 pairs as (
-    select distinct
+    select
         order_rows.order_place as order_place,
         same_customers.other_node as node,
         same_customers.other_seq as seq,
-        same_customers.other_event_id as event_id
+        same_customers.other_event_id as event_id,
+        min(order_rows.tier) as own_tier,
+        argMin(order_rows.trust_tier, order_rows.tier) as own_trust_tier
     from same_customers
     inner join order_rows on same_customers.node = order_rows.node and same_customers.seq = order_rows.seq
     where
@@ -138,6 +140,7 @@ pairs as (
                 seq
             from own
         )
+    group by order_place, node, seq, event_id
 ),
 
 places as (
@@ -181,8 +184,8 @@ select
     pairs.order_place as order_place,
     stored.event_id as event_id,
     stored.occurred_at as occurred_at,
-    stored.trust_tier as trust_tier,
-    stored.tier as tier,
+    if(pairs.own_tier > stored.tier, pairs.own_trust_tier, stored.trust_tier) as trust_tier,
+    greatest(pairs.own_tier, stored.tier) as tier,
     stored.click_id as click_id
 from pairs
 inner join stored on pairs.node = stored.node and pairs.seq = stored.seq

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stackfluence.events.statements import read_statements
-from stackfluence.events.store import Row
+from stackfluence.events.store import Row, Store
 from stackfluence.facts.codes import NO_CODES, CodeBook
 from stackfluence.facts.derive import DAY_MS
 from stackfluence.facts.order_places import place_orders
@@ -24,6 +24,29 @@ class OrderSchedule(Schedule):
     """The days of a store's orders. Used by one thread at a time."""
 
     _sql = SQL
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._together: set[tuple[DueDay, ...]] = set()
+
+    def due(self, now_ms: int, limit: int) -> list[DueDay]:
+        """Return the days that have to be derived now, with those to or from which an order of them may have moved.
+
+        These come with them even when it isn't their turn yet, so that no order is read on two days.
+        """
+        found = super().due(now_ms, limit)
+        self._together = {days for days in self._together if any(self._waits(day, now_ms) for day in days)}
+        chosen, reached = set(found), set[DueDay]()
+        while reached != chosen:
+            reached = set(chosen)
+            for days in self._together:
+                if not chosen.isdisjoint(days):
+                    chosen.update(day for day in days if self._waits(day, now_ms))
+        return found + sorted(chosen.difference(found), reverse=True)
+
+    def _waits(self, day: DueDay, now_ms: int) -> bool:
+        known = self._days.get(day)
+        return known is not None and 0 < known.due_ms <= now_ms
 
     def look_at_codes(self, books: Mapping[str, CodeBook], now_ms: int) -> None:
         """Learn on which days orders carry a code that has changed hands since they were derived. Raises StoreError."""
@@ -45,6 +68,8 @@ class OrderSchedule(Schedule):
             place_orders(session, as_of)
             for name in STEPS:
                 session.run(SQL[name], **asked)
+            for row in session.rows(SQL["shared_days"], as_of=as_of):
+                self._together.add(tuple(DueDay(row["organization_id"], day) for day in row["days"]))
             return session.rows(SQL["touched_days"], **asked)
         finally:
             session.close()

@@ -271,6 +271,41 @@ from everything
 group by organization_id, day
 order by organization_id, day;
 
+-- name: shared_days
+-- Which days orders that rows of some loads touch have conversions of, where those are several.
+with
+
+touched_places as (
+    select
+        organization_id,
+        order_place
+    from touched_orders
+),
+
+orders as (
+    select
+        organization_id,
+        arraySort(groupUniqArray(toDate(occurred_at))) as days
+    from order_places
+    where
+        event_type = 'conversion'
+        and load_number <= {as_of:UInt64}
+        and (organization_id, place) in (
+            select
+                organization_id,
+                order_place
+            from touched_places
+        )
+    group by organization_id, place
+    having length(days) > 1
+)
+
+select distinct
+    toString(orders.organization_id) as organization_id,
+    orders.days as days
+from orders
+order by organization_id, days;
+
 -- name: last_runs
 -- Up to which load, and at which moment, days were derived, however long ago they were.
 select
