@@ -230,7 +230,7 @@ class Client:
             answer: httpx.Response | None = None
             try:
                 answer = self._http.post(path, content=body)
-            except httpx.TransportError as error:  # no connection, a broken one, or a timeout
+            except httpx.RequestError as error:  # no connection, a broken one, a timeout, or an unreadable answer
                 failure = f"{type(error).__name__}: {error}"
             if answer is not None:
                 if answer.is_success:

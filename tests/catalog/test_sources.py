@@ -8,7 +8,8 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from stackfluence.catalog import Catalog, find_one, renew_hook_secrets
 from stackfluence.catalog.books import AuditEntry
@@ -189,3 +190,11 @@ async def test_a_code_of_anothers_creator_or_campaign_is_refused(catalog: Catalo
         with pytest.raises(Conflict):
             async with catalog.writing("cli") as change:
                 await change.add_code(brand.organization_id, "X", creator.id, campaign.id if campaign else None)
+
+
+async def test_a_statement_that_fails_tells_no_secret_that_was_given_to_it(catalog: Catalog) -> None:
+    with pytest.raises(DBAPIError) as failed:
+        async with catalog.snapshot() as connection:
+            await connection.execute(text("select * from nowhere where name = :name"), {"name": "Emma's address"})
+    assert "nowhere" in str(failed.value)
+    assert "Emma" not in str(failed.value)

@@ -96,8 +96,9 @@ async def test_an_edge_keeps_what_the_client_tells(edge: RunningEdge) -> None:
         httpx.ConnectError("refused"),
         httpx.ReadTimeout("slow"),
         httpx.RemoteProtocolError("closed"),
+        httpx.DecodingError("cut off"),
     ],
-    ids=["503", "502", "connect", "timeout", "broken"],
+    ids=["503", "502", "connect", "timeout", "broken", "unreadable"],
 )
 def test_what_may_succeed_later_is_tried_again_with_the_same_key(failure: httpx.Response | Exception) -> None:
     answers = Answers(failure, failure)

@@ -126,6 +126,36 @@ async def test_what_did_not_arrive_waits_longer_each_time_and_arrives_once(serve
     assert told["notes"] == []
 
 
+async def test_a_server_or_proxy_with_an_error_of_its_own_is_asked_again(server: Scripted) -> None:
+    server.then(500, {})
+    server.then(520, {})
+    told = await play([["order", ORDER], ["status", [1001, "processing"]], ["queue", None]], server.address)
+    assert (len(server.asked), told["notes"]) == (3, [])
+
+
+async def test_a_broken_queue_does_not_reach_the_checkout(server: Scripted) -> None:
+    steps: list[list[Any]] = [["queue breaks", None], ["order", ORDER], ["status", [1001, "processing"]]]
+    told = await play(steps, server.address)
+    assert told["waiting"] == 0
+    assert set(told["logged"]) == {
+        "The conversion of order 1001 was not put into the queue: The tables of the queue are missing."
+    }
+
+
+async def test_a_first_order_stays_a_new_customers_when_they_buy_again(server: Scripted) -> None:
+    first = {**ORDER, "date_created": "2026-11-16T10:00:00Z"}
+    second = {**ORDER, "id": 1002, "status": "processing", "date_created": "2026-11-17T10:00:00Z"}
+    steps: list[list[Any]] = [
+        ["order", first],
+        ["order", second],
+        ["status", [1001, "completed"]],
+        ["status", [1002, "completed"]],
+        ["queue", None],
+    ]
+    await play(steps, server.address)
+    assert [asked.body["customer_type"] for asked in server.asked] == ["new", "returning"]
+
+
 async def test_attempts_end_with_a_note_at_the_order(server: Scripted) -> None:
     for _ in range(20):
         server.then(503, {"type": "/problems/unavailable", "detail": "later"})

@@ -14,6 +14,8 @@ $queue = [];
 $later = [];
 $orders = [];
 $head = '';
+$logged = [];
+$is_queue_broken = false;
 
 function add_action($name, $callback, $priority = 10, $count = 1) {
     global $hooks;
@@ -33,7 +35,10 @@ function as_has_scheduled_action($hook, $arguments, $group) {
     return in_array([$hook, $arguments], $queue, true);
 }
 function as_enqueue_async_action($hook, $arguments, $group) {
-    global $queue;
+    global $queue, $is_queue_broken;
+    if ($is_queue_broken) {
+        throw new RuntimeException('The tables of the queue are missing.');
+    }
     $queue[] = [$hook, $arguments];
 }
 function as_schedule_single_action($at, $hook, $arguments, $group) {
@@ -51,8 +56,14 @@ function wc_get_is_paid_statuses() {
 function wc_get_orders($query) {
     global $orders;
     $found = array_filter($orders, fn ($order) => $order->get_billing_email() === $query['billing_email']
-        && in_array($order->get_status(), $query['status'], true) && !in_array($order->get_id(), $query['exclude'], true));
+        && in_array($order->get_status(), $query['status'], true) && !in_array($order->get_id(), $query['exclude'], true)
+        && $order->get_date_created()?->getTimestamp() < (int) substr($query['date_created'], 1));
     return array_keys($found);
+}
+function wc_get_logger() {
+    return new class {
+        public function error($line, $context) { $GLOBALS['logged'][] = $line; }
+    };
 }
 function wp_json_encode($value) {
     return json_encode($value);
@@ -119,6 +130,8 @@ foreach (json_decode(stream_get_contents(STDIN), true) as [$step, $given]) {
             do_action('woocommerce_payment_complete', $id);
         }
         do_action("woocommerce_order_status_$status", $id);
+    } elseif ($step === 'queue breaks') {
+        $is_queue_broken = true;
     } elseif ($step === 'page') {
         do_action('wp_head');
     } elseif ($step === 'queue') {
@@ -129,4 +142,6 @@ foreach (json_decode(stream_get_contents(STDIN), true) as [$step, $given]) {
     }
 }
 $notes = array_map(fn ($order) => $order->notes, $orders);
-echo json_encode(['waiting' => count($queue), 'later' => $later, 'notes' => array_merge(...$notes), 'head' => $head]);
+echo json_encode([
+    'waiting' => count($queue), 'later' => $later, 'notes' => array_merge(...$notes), 'head' => $head, 'logged' => $logged,
+]);

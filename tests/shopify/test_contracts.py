@@ -165,6 +165,13 @@ def test_the_app_embed_passes_shopifys_own_theme_check(tmp_path: Path) -> None:
     assert {"AppBlockMissingSchema", "ParserBlockingScript"} <= set(theme_faults(broken))
 
 
+def test_what_a_shop_fills_in_cannot_leave_its_attribute() -> None:
+    block = (INTEGRATION / "extensions/storefront/blocks/click-id.liquid").read_text()
+    printed = re.findall(r"{{ block\.settings\.\w+([^}]*)}}", block)
+    assert len(printed) == 3
+    assert {rest.strip() for rest in printed} == {"| escape"}
+
+
 def test_what_the_pixel_reads_is_in_the_published_types() -> None:
     types = published("@shopify/web-pixels-extension/build/ts/types/PixelEvents/index.d.ts").read_text()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from sqlalchemy import text
 
+from stackfluence.api.shopify.privacy import read_person
 from stackfluence.catalog import Catalog
 from stackfluence.catalog.tables import Organization
 from stackfluence.clock import now_ms
@@ -91,6 +94,8 @@ async def test_a_request_is_kept_once_and_told_to_its_organization(connected: Co
     async with catalog.snapshot() as connection:
         stored = repr((await connection.execute(text("select * from privacy_requests"))).all())
     assert [secret for secret in ("mma@brand", str(BIG), "555-0100") if secret in stored] == []
+    guess = msgspec.json.encode(["customer_redact", read_person(REDACT)])
+    assert hashlib.sha256(guess).hexdigest() not in stored, "who asked can't be guessed from what stays"
 
 
 async def test_an_app_in_two_shops_is_told_apart_by_the_shop_that_the_body_names(
@@ -103,6 +108,34 @@ async def test_an_app_in_two_shops_is_told_apart_by_the_shop_that_the_body_names
     assert await requests_of(connected) == []
     found = await connected.brand.all(f"/v1/connections/{second}/shopify/privacy-requests")
     assert [request["kind"] for request in found] == ["shop_redact"]
+
+
+async def test_an_app_whose_first_shop_left_still_hears_of_people_in_the_second(
+    connected: Connected, catalog: Catalog
+) -> None:
+    settings, organization_id = connected.shops.core.settings, connected.brand.keys.organization_id
+    await add_shop(catalog, settings, organization_id, OTHER_ACCOUNT)
+    async with connected.shops.editing(connected.connection_id) as kept:
+        kept.row.status, kept.row.hook_secrets, kept.credentials = "disconnected", b"", {}
+    redact = REDACT | {"shop_domain": OTHER_ACCOUNT}
+    assert (await send(connected, "customers/redact", redact)).json() == {"status": "accepted"}
+    body, signature = signed_body(redact, "another secret")
+    headers = {"X-Shopify-Topic": "customers/redact", "X-Shopify-Hmac-Sha256": signature}
+    assert (await connected.nobody.post(connected.path, content=body, headers=headers)).status_code == 401
+
+
+async def test_a_shop_that_is_gone_altogether_is_disconnected(connected: Connected) -> None:
+    await connected.install()
+    connected.shopify.trouble = [404]  # with a page for people
+    assert (await send(connected, "shop/redact", SHOP)).json() == {"status": "accepted"}
+    assert (await connected.shops.find(connected.connection_id)).row.status == "disconnected"
+
+
+async def test_a_hook_whose_secret_does_not_open_is_to_come_again(connected: Connected) -> None:
+    async with connected.shops.editing(connected.connection_id) as kept:
+        kept.row.hook_secrets = b"\x07" + kept.row.hook_secrets[1:]
+    answer = await send(connected, "customers/redact", REDACT)
+    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
 
 
 async def test_an_uninstalled_app_loses_its_tokens_and_keeps_what_later_hooks_are_signed_with(
@@ -211,6 +244,12 @@ async def test_what_is_known_of_a_person_is_counted_and_stays(connected: Connect
     assert remaining(store) == EVERYTHING
     (request,) = await requests_of(connected)
     assert (request["events"], request["customer_id"]) == (4, str(BIG))
+
+
+async def test_an_event_that_is_found_in_two_ways_counts_once(connected: Connected, site: Site) -> None:
+    await send(connected, "customers/data_request", DATA_REQUEST | {"orders_requested": [1, 2]})
+    await carry_out(site)
+    assert [request["events"] for request in await requests_of(connected)] == [3]
 
 
 async def test_a_shop_that_left_is_erased_with_what_its_hooks_were_signed_with(

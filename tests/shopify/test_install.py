@@ -13,7 +13,7 @@ from stackfluence.api.shopify.setup import TOPICS
 from stackfluence.catalog import Catalog
 from stackfluence.catalog.tables import Key
 from tests.api.brands import add_brand, errors
-from tests.shopify.conftest import ADDRESS, Connected, on_both_databases
+from tests.shopify.conftest import ADDRESS, Connected, add_shop, on_both_databases
 from tests.shopify.fake import ACCOUNT, CLIENT_SECRET, OTHER_ACCOUNT, session_token, signed_query
 
 
@@ -240,6 +240,18 @@ async def test_opening_the_app_in_the_admin_begins_the_install_and_later_shows_h
     assert (second.status_code, f"{ACCOUNT} is connected" in second.text) == (200, True)
     for forged in ("", signed_query({"shop": ACCOUNT}, "another"), signed_query({"shop": OTHER_ACCOUNT})):
         assert (await connected.nobody.get(f"{connected.path}/open?{forged}")).status_code == 401
+
+
+async def test_the_app_is_opened_in_the_second_of_its_shops(connected: Connected, catalog: Catalog) -> None:
+    settings, organization_id = connected.shops.core.settings, connected.brand.keys.organization_id
+    second = await add_shop(catalog, settings, organization_id, OTHER_ACCOUNT)
+    query = signed_query({"shop": OTHER_ACCOUNT, "host": "YWRtaW4"})
+    opened = await connected.nobody.get(f"{connected.path}/open?{query}")  # the app knows one address
+    assert (opened.status_code, urlsplit(opened.headers["location"]).netloc) == (302, OTHER_ACCOUNT)
+    consent = connected.shopify.consent(opened.headers["location"], OTHER_ACCOUNT)
+    assert (await connected.come_back(consent)).status_code == 200
+    assert (await connected.shops.find(second)).tokens is not None
+    assert (await connected.shops.find(connected.connection_id)).tokens is None
 
 
 async def test_a_connection_without_its_apps_secret_says_what_is_missing(connected: Connected) -> None:

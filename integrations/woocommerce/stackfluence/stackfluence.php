@@ -26,7 +26,7 @@ defined('ABSPATH') || exit;
 
 const STACKFLUENCE_CLICK = '_inf_click_id';
 const STACKFLUENCE_ATTEMPTS = 12; // the last one is some 20 hours after the first
-const STACKFLUENCE_LATER = [0, 408, 429, 502, 503, 504]; // a later attempt may succeed; 0 is no answer at all
+const STACKFLUENCE_LATER = [0, 408, 429]; // a later attempt may succeed, as after any 5xx; 0 is no answer at all
 
 // ISO 4217: how many decimal digits a currency has where that isn't two
 const STACKFLUENCE_DIGITS = [
@@ -108,11 +108,17 @@ function stackfluence_queue(string $type, int $order_id, string $which, int $att
         return;
     }
     $arguments = [$type, $order_id, $which, $attempt];
-    if ($attempt > 0) {
-        $at = time() + min(15 * 2 ** $attempt, 21600);
-        as_schedule_single_action($at, 'stackfluence_tell', $arguments, 'stackfluence');
-    } elseif (!as_has_scheduled_action('stackfluence_tell', $arguments, 'stackfluence')) {
-        as_enqueue_async_action('stackfluence_tell', $arguments, 'stackfluence');
+    try {
+        if ($attempt > 0) {
+            $at = time() + min(15 * 2 ** $attempt, 21600);
+            as_schedule_single_action($at, 'stackfluence_tell', $arguments, 'stackfluence');
+        } elseif (!as_has_scheduled_action('stackfluence_tell', $arguments, 'stackfluence')) {
+            as_enqueue_async_action('stackfluence_tell', $arguments, 'stackfluence');
+        }
+    } catch (\Throwable $error) {
+        // a shopper may be paying right now: a queue that is broken must not break the checkout, nor others' hooks
+        $line = "The $type of order $order_id was not put into the queue: " . $error->getMessage();
+        wc_get_logger()->error($line, ['source' => 'stackfluence']);
     }
 }
 
@@ -137,7 +143,7 @@ function stackfluence_tell($type, $order_id, $which, $attempt): void
     $told = $status === 0 ? [] : (json_decode(wp_remote_retrieve_body($answer), true) ?: []);
     if ($status === 202 && ($told['status'] ?? '') === 'quarantined') {
         $order->add_order_note("Stackfluence can't use this $type: {$told['reason']} {$told['detail']}");
-    } elseif (in_array($status, STACKFLUENCE_LATER, true) && $attempt < STACKFLUENCE_ATTEMPTS) {
+    } elseif (($status >= 500 || in_array($status, STACKFLUENCE_LATER, true)) && $attempt < STACKFLUENCE_ATTEMPTS) {
         stackfluence_queue((string) $type, (int) $order_id, (string) $which, (int) $attempt + 1);
     } elseif ($status !== 202) {
         $order->add_order_note("Stackfluence was not told of this $type: $status " . ($told['detail'] ?? ''));
@@ -206,7 +212,7 @@ function stackfluence_line($item, string $currency): array
     ];
 }
 
-/** Return whether somebody with the same address has a paid order already; null when there is no address. */
+/** Return whether somebody with the same address has an earlier paid order; null when there is no address. */
 function stackfluence_customer_type($order): ?string
 {
     if ($order->get_billing_email() === '') {
@@ -216,6 +222,8 @@ function stackfluence_customer_type($order): ?string
         'billing_email' => $order->get_billing_email(),
         'status' => wc_get_is_paid_statuses(),
         'exclude' => [$order->get_id()],
+        // an attempt days later, or the completion, must not find what they bought since
+        'date_created' => '<' . ($order->get_date_created() ? $order->get_date_created()->getTimestamp() : time()),
         'limit' => 1,
         'return' => 'ids',
     ]);

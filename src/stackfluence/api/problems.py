@@ -23,6 +23,7 @@ from stackfluence.errors import (
     StackfluenceError,
     StoreError,
     Unavailable,
+    Undecryptable,
     Unexpected,
 )
 
@@ -91,6 +92,9 @@ def translate(error: Exception) -> Problem:
     if is_passing(error):
         log.warning("dependency_away", extra={"error": repr(error)})
         return Unavailable("A database can't be reached right now.")
+    if isinstance(error, Undecryptable):  # hooks come again: the operator may put the right key back
+        log.error("secret_lost", extra={"error": str(error)})
+        return Unavailable("A stored secret can't be decrypted; see `stackfluence doctor`.")
     log.exception("unexpected_error", exc_info=error)
     return Unexpected()
 

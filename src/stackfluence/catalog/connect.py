@@ -116,6 +116,7 @@ def open_catalog(url: str) -> Catalog:
 def create_engine(url: str) -> AsyncEngine:
     """Return an engine with the settings this module's docstring names."""
     options: dict[str, Any] = {"json_serializer": _write_json, "json_deserializer": msgspec.json.decode}
+    options["hide_parameters"] = True  # an error's text is logged, and organizations' keys are among them
     if not url.startswith("sqlite"):
         limits = {
             "timezone": "UTC",

@@ -94,9 +94,10 @@ class Derivations:
                     self._site, organization_id, [due.day for due in dues], self._minimum, is_scheduled=True
                 )
         except Exception as error:  # as below
-            for due in dues:
-                schedule.failed(due, now_ms())
-                log.error("order_day_not_derived", extra={**_named(due), "error": repr(error)})
+            if len(dues) > 1:  # one that can't be derived, whenever it is tried, would keep all others waiting for ever
+                return sum([await self._derive_orders(schedule, [due]) for due in dues])
+            schedule.failed(dues[0], now_ms())
+            log.error("order_day_not_derived", extra={**_named(dues[0]), "error": repr(error)})
             return 0
         took_ms = int((time.monotonic() - began) * 1000) // len(dues)
         for due, day in zip(dues, done.days, strict=True):

@@ -105,10 +105,11 @@ async def _carry_out(site: Site, request: PrivacyRequest) -> None:
     person = whom(site.settings, request) or Person()
     is_erasure = request.kind != PrivacyKind.data_request
     keys = list(_keys(PrivacyKind(request.kind), person, connection.account, organization.customer_key))
-    events = 0
+    found = set[str]()  # most events are found in more than one way
     async with site.turn:
         for kind, value in keys:
-            events += await finished(partial(_touch, site, request, kind, value, is_erasure))
+            found |= await finished(partial(_touch, site, request, kind, value, is_erasure))
+    events = len(found)
     async with site.catalog.writing("shopify") as change:
         await change.add(
             AuditEntry(
@@ -149,12 +150,12 @@ def _keys(kind: PrivacyKind, person: Person, account: str, customer_key: bytes) 
         yield PersonKind.order_id, order_id
 
 
-def _touch(site: Site, request: PrivacyRequest, kind: PersonKind, value: str, is_erasure: bool) -> int:
-    """Erase, or only count, and return how many events."""
+def _touch(site: Site, request: PrivacyRequest, kind: PersonKind, value: str, is_erasure: bool) -> frozenset[str]:
+    """Erase, or only find, and return the ids of the events."""
     if not is_erasure:
-        return erasing.find_person(site.store, site.journals, request.organization_id, kind, value).events
+        return erasing.find_person(site.store, site.journals, request.organization_id, kind, value).event_ids
     note(site.settings.data_path / BOOK, request.organization_id, kind, value, now_ms())
-    return erasing.erase_person(site.store, site.journals, request.organization_id, kind, value).events
+    return erasing.erase_person(site.store, site.journals, request.organization_id, kind, value).event_ids
 
 
 async def _forget(site: Site) -> None:

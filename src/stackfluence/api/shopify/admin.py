@@ -144,7 +144,9 @@ class Shop:
                 response = await self._http.post(
                     self._address + path, json=body, headers={"Accept": "application/json", **headers}
                 )
-            answer = response.json() if response.content and response.status_code < 500 else {}
+            # a refusal may be a page for people: its status says enough
+            is_json = response.status_code == 200 or "json" in response.headers.get("content-type", "")
+            answer = response.json() if is_json and response.content and response.status_code < 500 else {}
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             # no text of the error or the answer: what was sent holds secrets
             raise ShopAway(

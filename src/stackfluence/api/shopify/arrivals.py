@@ -101,6 +101,8 @@ async def open_app(connection_id: str, request: Request) -> Response:
     shops = shops_of(request)
     kept = await shops.find(connection_id)
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if other := await shops.sibling(kept.row, dict(pairs).get("shop", "")):  # an app has one address for all its shops
+        kept = await shops.find(other.id)
     try:
         check_query(pairs, shops.hook_secrets(kept.row), kept.row.account, shops.now())
     except Unsigned as error:
@@ -109,7 +111,7 @@ async def open_app(connection_id: str, request: Request) -> Response:
         told = kept.row.settings.get("shopify", {}).get("steps", [])
         return _page(kept.row.account, [Step(**step) for step in told])
     address = public_address(base_url(request))
-    state = await shops.begin_install(connection_id, ACTOR)
+    state = await shops.begin_install(kept.row.id, ACTOR)
     return RedirectResponse(authorize_url(kept, address, shops.states.sign(state)), 302, {"Cache-Control": "no-store"})
 
 
@@ -135,7 +137,7 @@ async def take_hook(connection_id: str, request: Request) -> dict[str, str]:
     kept = await shops.find(connection_id)
     body = await request.body()
     signature = request.headers.get("x-shopify-hmac-sha256", "").encode("latin-1")
-    if not is_signed(body, signature, shops.hook_secrets(kept.row)):
+    if not is_signed(body, signature, await shops.app_secrets(kept.row)):
         raise Unauthorized("The body is not signed with the app's client secret.")
     topic = request.headers.get("x-shopify-topic", "")
     if topic != UNINSTALLED and topic not in PRIVACY:
@@ -184,8 +186,9 @@ async def _uninstalled(shops: Shops, row: Connection) -> bool:
     except TokenRefused:
         pass
     except VendorFailed as error:
-        # of the tokens' renewal; None: they are too old to be renewed, so nobody was let in for three months
-        if not isinstance(error, ShopRefused) or error.extra.get("vendor_status") not in (None, 400, 401, 403):
+        # of the tokens' renewal; None: they are too old to be renewed, so nobody was let in for three months; 404: the
+        # shop itself is gone
+        if not isinstance(error, ShopRefused) or error.extra.get("vendor_status") not in (None, 400, 401, 403, 404):
             raise
     except Conflict:
         pass  # another process was quicker

@@ -118,6 +118,23 @@ class Shops:
         """Return what the app's hooks and queries are signed with, the present secret first; raises Undecryptable."""
         return HookVault(self.core.settings.click_id_secrets).decrypt(row.hook_secrets, row.id)
 
+    async def app_secrets(self, row: Connection) -> list[str]:
+        """Return the hook secrets of a connection's app, those it has from the organization's other shops too.
+
+        Shopify sends the privacy topics of all shops of an app to one address, which must verify them even when that
+        shop itself was redacted. Raises Undecryptable.
+        """
+        wanted = select(Connection).where(
+            Connection.organization_id == row.organization_id,
+            Connection.vendor == row.vendor,
+            Connection.client_id == row.client_id,
+            Connection.client_id != "",
+            Connection.id != row.id,
+        )
+        async with self.core.catalog.reading() as session:
+            others = (await session.scalars(wanted)).all()
+        return [secret for each in (row, *others) for secret in self.hook_secrets(each)]
+
     async def begin_install(self, connection_id: str, actor: str) -> State:
         """Return the state of a new install; one that was begun before can't be finished any more."""
         nonce, expires_at = secrets.token_urlsafe(24), self.now() + STATE_MS

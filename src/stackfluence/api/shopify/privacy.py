@@ -6,6 +6,7 @@ Source: Shopify, "Privacy law compliance": customers/data_request, customers/red
 from __future__ import annotations
 
 import hashlib
+import hmac
 from typing import Any
 
 import msgspec
@@ -53,7 +54,8 @@ async def keep_request(
     catalog: Catalog, settings: Settings, row: Connection, kind: PrivacyKind, person: Person, at_ms: int
 ) -> str:
     """Keep a request and return its id. One that was done is done again: there may be something new by now."""
-    key = hashlib.sha256(msgspec.json.encode([kind, person])).hexdigest()
+    # keyed, because it stays when the person is forgotten: an address could be tried against a plain hash
+    key = hmac.digest(_key(settings), msgspec.json.encode([kind, person]), hashlib.sha256).hex()
     async with catalog.transaction() as connection:
         # one at a time for each connection; SQLite's transaction began immediate
         await connection.execute(select(Connection.id).where(Connection.id == row.id).with_for_update())
