@@ -9,7 +9,7 @@ SNIPPET := snippet
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo snippet test check bench bench-bots lock clean
+.PHONY: help setup setup-dev demo snippet test check check-types check-sql bench bench-bots lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,8 +58,13 @@ demo: setup ## serve a sample organization with live traffic on port 8000
 check: setup-dev ## lint, types, layers, SQL style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory --output-sync -j2 check-types check-sql
+
+check-types: setup-dev
+	$(BIN)/mypy
+
+check-sql: setup-dev
 	$(BIN)/sqlfluff lint --disable-progress-bar src
 
 test: check ## all checks and all tests
