@@ -10,11 +10,11 @@ order they arrived in; `facts_hash` says so in 32 digits.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -56,6 +56,15 @@ class Run:
     organization_id: str
     as_of: int
     derived_ms: int
+
+
+class Stay(NamedTuple):
+    """How long a day's rows stay: `expires_s` ends their pointer, `rows_expire_s` the rows, in seconds since 1970."""
+
+    is_final: bool
+    is_kept: bool
+    expires_s: int
+    rows_expire_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +110,9 @@ def highest_run(store: Store) -> int:
         return int(session.row(SQL["highest_run"])["run_id"])
 
 
-def code_version(rules: Rules) -> str:
+def code_version(rules: Rules, steps: Sequence[Statement] = STEPS) -> str:
     """Return the program's version and a digest of statements and rules: another one may decide otherwise."""
-    decides = [[statement.sql for statement in STEPS], rules.parameters()]
+    decides = [[statement.sql for statement in steps], rules.parameters()]
     digest = hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest()
     return f"{__version__}+{digest[:12]}"
 
@@ -143,7 +152,7 @@ def derive(
             sum(day.clicks for day in derived),
             sum(day.valid for day in derived),
             again,
-            _joined(derived),
+            joined(day.facts_hash for day in derived),
         )
         _finish(session, run, chosen, result, rules)
     finally:
@@ -180,27 +189,49 @@ def days_between(first: date, end: date) -> Iterator[date]:
         first += timedelta(days=1)
 
 
-def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_scheduled: bool) -> DerivedDay:
+def stay_of(run: Run, day: date, is_scheduled: bool) -> Stay:
+    """Return how long what a run derives of a day stays: a scheduled run's rows of an unfinished day go."""
     is_final = day_ms(day) + FINAL_AFTER_MS <= run.derived_ms
-    is_kept = is_final or not is_scheduled
-    expires_s = FOR_EVER if is_kept else run.derived_ms // 1000 + PROVISIONAL_SECONDS
+    if is_final or not is_scheduled:
+        return Stay(is_final, is_kept=True, expires_s=FOR_EVER, rows_expire_s=FOR_EVER)
+    expires_s = run.derived_ms // 1000 + PROVISIONAL_SECONDS
+    return Stay(is_final, is_kept=False, expires_s=expires_s, rows_expire_s=expires_s + STAY_SECONDS)
+
+
+def joined(hashes: Iterable[str]) -> str:
+    """Return the hash of all days' rows together: the days' hashes, each digit's bits added up without carry."""
+    total = 0
+    for facts_hash in hashes:
+        total ^= int(facts_hash, 16)
+    return f"{total:032x}"
+
+
+def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_scheduled: bool) -> DerivedDay:
+    stay = stay_of(run, day, is_scheduled)
     is_written = True
     if is_scheduled:
         asked = {"organization_id": run.organization_id, "day": day, "now_ms": run.derived_ms}
         pointers = session.rows(SQL["last_pointer"], **asked)
         is_written = not pointers or (pointers[0]["facts_hash"], pointers[0]["is_final"]) != (
             counted["facts_hash"],
-            is_final,
+            stay.is_final,
         )
     if is_written:
         session.run(
             SQL["publish_verdicts"],
             run_id=run.run_id,
             organization_id=run.organization_id,
-            expires_s=expires_s if is_kept else expires_s + STAY_SECONDS,
+            expires_s=stay.rows_expire_s,
         )
     return DerivedDay(
-        day, counted["clicks"], counted["valid"], counted["facts_hash"], is_final, is_kept, is_written, expires_s
+        day,
+        counted["clicks"],
+        counted["valid"],
+        counted["facts_hash"],
+        stay.is_final,
+        stay.is_kept,
+        is_written,
+        stay.expires_s,
     )
 
 
@@ -238,11 +269,3 @@ def _finish(session: Session, run: Run, days: Sequence[date], result: Derived, r
             hashes=[day.facts_hash for day in written],
             ends=[day.expires_s for day in written],
         )
-
-
-def _joined(days: Sequence[DerivedDay]) -> str:
-    """Return the hash of all days' rows together: the days' hashes, each digit's bits added up without carry."""
-    total = 0
-    for day in days:
-        total ^= int(day.facts_hash, 16)
-    return f"{total:032x}"

@@ -7,29 +7,16 @@ catalog has, and of the rules.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from stackfluence import __version__
 from stackfluence.events.statements import Statement, read_statements
 from stackfluence.events.store import Session, Store
 from stackfluence.facts.codes import NO_CODES, CodeBook
-from stackfluence.facts.derive import (
-    FINAL_AFTER_MS,
-    FOR_EVER,
-    PROVISIONAL_SECONDS,
-    SETTINGS,
-    STAY_SECONDS,
-    Progress,
-    Run,
-    day_ms,
-)
+from stackfluence.facts.derive import FOR_EVER, SETTINGS, Progress, Run, code_version, day_ms, joined, stay_of
 from stackfluence.facts.order_places import place_orders
 from stackfluence.facts.thresholds import Rules
 from stackfluence.names import code_key
@@ -75,13 +62,6 @@ class DerivedOrders:
     facts_hash: str
 
 
-def order_code_version(rules: Rules) -> str:
-    """Return the program's version and a digest of statements and rules: another one may decide otherwise."""
-    decides = [[statement.sql for statement in STEPS + CODE_STEPS], rules.parameters()]
-    digest = hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest()
-    return f"{__version__}+{digest[:12]}"
-
-
 def days_with_orders(store: Store, organization_id: str, as_of: int, from_day: date, to_day: date) -> list[date]:
     """Return the days of [from_day, to_day), UTC, on which there is anything to derive. Raises StoreError."""
     span = {"from_ms": day_ms(from_day), "to_ms": day_ms(to_day)}
@@ -114,11 +94,12 @@ def derive_orders(
             counted = derive_order_day(session, run, day, codes, rules)
             derived.append(_publish(session, run, day, counted, codes, is_scheduled))
         tell(len(days), len(days))
-        total = 0
-        for each in derived:
-            total ^= int(each.facts_hash, 16)
         result = DerivedOrders(
-            run.run_id, run.as_of, tuple(derived), sum(each.conversions for each in derived), f"{total:032x}"
+            run.run_id,
+            run.as_of,
+            tuple(derived),
+            sum(each.conversions for each in derived),
+            joined(each.facts_hash for each in derived),
         )
         if derived:
             _finish(session, run, result, rules)
@@ -157,25 +138,31 @@ def derive_order_day(session: Session, run: Run, day: date, codes: CodeBook, rul
 def _publish(
     session: Session, run: Run, day: date, counted: dict[str, Any], codes: CodeBook, is_scheduled: bool
 ) -> DerivedOrderDay:
-    is_final = day_ms(day) + FINAL_AFTER_MS <= run.derived_ms
-    is_kept = is_final or not is_scheduled
-    expires_s = FOR_EVER if is_kept else run.derived_ms // 1000 + PROVISIONAL_SECONDS
+    stay = stay_of(run, day, is_scheduled)
     keys = tuple(counted["code_keys"])
     codes_hash = codes.hash_of(keys)
     is_written = True
     if is_scheduled:
         asked = {"organization_id": run.organization_id, "day": day, "now_ms": run.derived_ms}
         pointers = session.rows(SQL["last_order_pointer"], **asked)
-        is_written = not pointers or tuple(pointers[0].values()) != (is_final, counted["facts_hash"], codes_hash)
+        is_written = not pointers or tuple(pointers[0].values()) != (stay.is_final, counted["facts_hash"], codes_hash)
     if is_written:
         session.run(
             SQL["publish_conversions"],
             run_id=run.run_id,
             organization_id=run.organization_id,
-            expires_s=expires_s if is_kept else expires_s + STAY_SECONDS,
+            expires_s=stay.rows_expire_s,
         )
     return DerivedOrderDay(
-        day, counted["conversions"], counted["facts_hash"], keys, codes_hash, is_final, is_kept, is_written, expires_s
+        day,
+        counted["conversions"],
+        counted["facts_hash"],
+        keys,
+        codes_hash,
+        stay.is_final,
+        stay.is_kept,
+        is_written,
+        stay.expires_s,
     )
 
 
@@ -187,7 +174,7 @@ def _finish(session: Session, run: Run, result: DerivedOrders, rules: Rules) -> 
         derived_ms=run.derived_ms,
         days=[each.day.isoformat() for each in result.days],
         as_of=run.as_of,
-        code_version=order_code_version(rules),
+        code_version=code_version(rules, STEPS + CODE_STEPS),
         conversions=result.conversions,
         facts_hash=result.facts_hash,
     )
