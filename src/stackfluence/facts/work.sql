@@ -106,28 +106,6 @@ create or replace temporary table bursts (
 
 -- name: create_day_verdicts
 -- One day's verdicts before they are published; written by 090.
-create or replace temporary table day_verdicts (
-    occurred_at DateTime64(3, 'UTC'),
-    click_id UUID,
-    link_id String,
-    creator_id String,
-    campaign_id String,
-    is_test Bool,
-    arrival_stage LowCardinality(String),
-    sessions UInt32,
-    pageviews UInt32,
-    engaged_ms Int64,
-    conversions UInt32,
-    in_app_browser LowCardinality(String),
-    country LowCardinality(String),
-    stamped_score UInt8,
-    is_scored_again Bool,
-    bot_reasons Array(LowCardinality(String)),
-    later_reasons Array(LowCardinality(String)),
-    lifted_reasons Array(LowCardinality(String)),
-    evidence Map(LowCardinality(String), Int64),
-    score UInt8,
-    traffic_class LowCardinality(String),
-    invalid_reason LowCardinality(String)
-) engine = MergeTree
-order by click_id;
+create or replace temporary table day_verdicts engine = MergeTree order by click_id empty as
+select * except (run_id, organization_id, expires_at) -- noqa: AM04
+from click_verdicts;
