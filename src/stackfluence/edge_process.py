@@ -78,7 +78,7 @@ async def run_edge(
     gc.collect()
     gc.freeze()  # a million links are not looked through again at every collection
     gc.set_threshold(50_000, 20, 50)
-    admin = Server(Admin(edge, server, intake.counts, intake.recorder.refusals, exchange))
+    admin = Server(Admin(edge, server, intake.recorder.counts, intake.recorder.refusals, exchange))
     admin_socket = settings.data_path / "edge" / f"w{worker}.sock"
     admin_socket.unlink(missing_ok=True)
     await loop.create_unix_server(admin.accept, str(admin_socket))

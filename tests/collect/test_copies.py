@@ -32,7 +32,7 @@ async def test_copies_of_one_conversion_are_one_event_also_after_a_restart(tmp_p
     for _ in range(2):
         async with start_edge(tmp_path) as running:
             event_ids |= set(await send_copies(running, body))
-            counts = running.intake.counts
+            counts = running.intake.recorder.counts
             assert counts["accepted"] >= 1
             assert counts["accepted"] + counts["duplicate"] == CONNECTIONS * EACH
     events = journal_events(tmp_path / "journal" / "w0")

@@ -117,7 +117,7 @@ async def test_webhook_retries_and_the_pixel_in_any_order_name_one_order(tmp_pat
             assert len(told) == 6
             assert len({leaf.event_id for leaf in told if leaf.trust_tier == "connector"}) == 1
             assert {(leaf.shop, leaf.order_id) for leaf in told} == {(SHOP, str(BIG))}
-            assert running.intake.counts == {"accepted": 2, "duplicate": 4}
+            assert running.intake.recorder.counts == {"accepted": 2, "duplicate": 4}
 
 
 async def test_a_connection_made_anew_tells_the_same_events(running: RunningEdge) -> None:
@@ -160,7 +160,7 @@ async def test_a_forged_shopify_signature_is_401(running: RunningEdge, signature
     answer = await shopify_says(running, connect(running), "orders/paid", paid(), X_Shopify_Hmac_Sha256=signature)
     assert (answer.status, answer.json["type"]) == (401, "/problems/bad-signature")
     assert running.events() == []
-    assert running.intake.counts == {"refused": 1}
+    assert running.intake.recorder.counts == {"refused": 1}
     [refusal] = running.intake.recorder.refusals
     assert (refusal.status, refusal.organization_id) == (401, ORGANIZATION)
 
@@ -213,7 +213,7 @@ async def test_a_topic_that_is_not_used_is_200_and_ignored(running: RunningEdge)
     answer = await stripe_says(running, stripe, checkout() | {"type": "invoice.paid"})
     assert (answer.status, answer.json) == (200, {"status": "ignored"})
     assert running.events() == []
-    assert running.intake.counts == {"ignored": 4}
+    assert running.intake.recorder.counts == {"ignored": 4}
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ async def test_a_disk_that_cannot_be_reached_is_503(running: RunningEdge, monkey
     answer = await shopify_says(running, connection, "orders/paid", paid())
     monkeypatch.undo()
     assert (answer.status, answer["retry-after"]) == (503, "5")
-    assert running.intake.counts == {"unavailable": 1}
+    assert running.intake.recorder.counts == {"unavailable": 1}
     assert (await shopify_says(running, connection, "orders/paid", paid())).json["status"] == "accepted"
 
 

@@ -16,7 +16,7 @@ async def test_refused_requests_are_listed_with_their_page(running: RunningEdge)
     await running.request("POST", "/v1/events/session?x=1", body, **stranger)
     await running.request("POST", "/v1/events/session", body, Origin="https://other.example")
     intake = running.intake
-    admin = Server(Admin(running.edge, running.server, intake.counts, intake.recorder.refusals))
+    admin = Server(Admin(running.edge, running.server, intake.recorder.counts, intake.recorder.refusals))
     accepting = await asyncio.get_running_loop().create_server(admin.accept, HOST, 0)
     client = Client(*await asyncio.open_connection(HOST, accepting.sockets[0].getsockname()[1]))
     try:

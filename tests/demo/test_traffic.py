@@ -55,10 +55,10 @@ async def test_everything_sent_is_in_the_journal_and_counted_as_it_was_answered(
     assert_journal_has(sent, events)
     assert edge.edge.recorded == sent.clicks
     assert edge.edge.counts == {k: v for k, v in sent.redirects.items() if k != RedirectOutcome.recorded}
-    assert edge.intake.counts["refused"] == sent.refused.total()
-    assert 0 <= edge.intake.counts["duplicate"] - sent.repeats.total() <= sent.resent
+    assert edge.intake.recorder.counts["refused"] == sent.refused.total()
+    assert 0 <= edge.intake.recorder.counts["duplicate"] - sent.repeats.total() <= sent.resent
     assert sent.repeats.total() > 0
-    assert edge.intake.counts["quarantined"] == sent.quarantined.total() > 0
+    assert edge.intake.recorder.counts["quarantined"] == sent.quarantined.total() > 0
     wanted = {"recorded", "head", "unknown_link", "inactive_link", "fallback"}
     assert wanted <= {str(outcome) for outcome in sent.redirects}
     assert set(sent.events) == {event_type.value for event_type in EventType} - {"click"}

@@ -10,7 +10,7 @@ import pytest
 
 from stackfluence.click.click_id import TEST, UNRECORDED, ClickIdKeys
 from stackfluence.clock import now_ms, parse_rfc3339, rfc3339, uuid7
-from stackfluence.collect import ingest
+from stackfluence.collect import recording
 from tests.edge.edges import (
     LINK,
     ORGANIZATION,
@@ -167,7 +167,7 @@ async def test_keys(
     assert len(running.events()) == (status == 202)
     if status != 202:
         assert answer["content-type"] == "application/problem+json"
-        assert running.intake.counts == {"refused": 1}
+        assert running.intake.recorder.counts == {"refused": 1}
         assert (answer.get("www-authenticate") == "Bearer") == (status == 401)
     if "Origin" in headers:
         assert answer["access-control-allow-origin"] == headers["Origin"]
@@ -246,8 +246,8 @@ async def test_what_can_be_read_but_not_used_is_kept_with_its_reason(
     assert event.kept is None
     assert event.expiring is not None
     raw = json.dumps(body, separators=(",", ":"), ensure_ascii=False).replace("e+", "e")
-    assert event.expiring.raw == raw[: ingest.MAX_RAW]
-    assert running.intake.counts == {"quarantined": 1}
+    assert event.expiring.raw == raw[: recording.MAX_RAW]
+    assert running.intake.recorder.counts == {"quarantined": 1}
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ async def test_what_cannot_be_read_is_refused_and_nothing_is_kept(
     answer = await send(running, "session", raw)
     assert answer.status == status
     assert answer["content-type"] == "application/problem+json"
-    assert running.intake.counts == {"refused": 1}
+    assert running.intake.recorder.counts == {"refused": 1}
     assert running.events() == []
 
 
@@ -319,7 +319,7 @@ async def test_the_same_idempotency_key_is_the_same_event_for_ever(running: Runn
     another = await send(running, "refund", refund)
     assert {other.json["status"], another.json["status"]} == {"accepted"}
     assert len({first.json["event_id"], other.json["event_id"], another.json["event_id"]}) == 3
-    assert running.intake.counts == {"accepted": 3, "duplicate": 1}
+    assert running.intake.recorder.counts == {"accepted": 3, "duplicate": 1}
 
 
 async def test_an_event_that_was_quarantined_may_be_mended_under_its_key(running: RunningEdge) -> None:
@@ -383,7 +383,7 @@ async def test_a_batch_is_answered_event_by_event(running: RunningEdge) -> None:
         assert reasons[3:9] == ["unknown_value"] * 6
     assert {event.organization_id for event in running.events()} == {ORGANIZATION}
     assert [event.seq for event in running.events()] == list(range(1, 21))
-    assert running.intake.counts == {"accepted": 5, "duplicate": 1, "quarantined": 14}
+    assert running.intake.recorder.counts == {"accepted": 5, "duplicate": 1, "quarantined": 14}
 
 
 async def test_a_batchs_key_may_stand_in_its_envelope_or_its_first_event(running: RunningEdge) -> None:
@@ -422,7 +422,7 @@ async def test_the_counts_add_up(running: RunningEdge) -> None:
     ]
     answers = await asyncio.gather(*(send(running, "conversion", body) for body in bodies))
     assert {answer.status for answer in answers} == {202}
-    counts = running.intake.counts
+    counts = running.intake.recorder.counts
     assert sum(counts.values()) == 40
     assert counts["quarantined"] == 8
     assert counts["accepted"] + counts["duplicate"] == 32

@@ -163,12 +163,10 @@ class _HookAnswer:
 
     def settle(self, _place: int, is_recorded: bool) -> None:
         """The event is on disk, or not: then the vendor sends it again."""
-        self._recorder.counts[self._event["status"] if is_recorded else "unavailable"] += 1
+        self._recorder.settle(self._event, is_recorded)
         if not is_recorded:
             self._request.refuse(503, "unavailable", "The event could not be put on disk in time.", _RETRY)
             return
-        if self._event["status"] == HookStatus.accepted:
-            self._recorder.remember(self._event["event_id"])
         _answer(self._recorder, self._request, self._event)
 
 

@@ -14,18 +14,14 @@ import msgspec
 
 from stackfluence.click.request import cors
 from stackfluence.collect import payloads
-from stackfluence.collect.recording import MAX_RAW, Recorder, Sender, Told
+from stackfluence.collect.recording import Recorder, Sender, Told
 from stackfluence.collect.unusable import Unusable
 from stackfluence.snapshot import Key
 from stackfluence.vocabulary import EventType, IntakeStatus, KeyKind, QuarantineReason, TrustTier
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from stackfluence.click.edge import Edge
     from stackfluence.click.request import Request
-
-__all__ = ["MAX_RAW", "Intake"]
 
 PREFIX = b"/v1/events/"
 MAX_BODY = 256 << 10
@@ -43,11 +39,6 @@ class Intake:
         self.recorder = Recorder(edge)
         edge.routes.append((frozenset((b"POST",)), PREFIX, self.post))
         edge.routes.append((frozenset((b"OPTIONS",)), PREFIX, self.preflight))
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Events by IntakeStatus or `unavailable`, and requests `refused`."""
-        return self.recorder.counts
 
     def post(self, request: Request) -> None:
         """Answer one event or a batch."""
@@ -171,9 +162,7 @@ class _Answer:
         """An event is on disk, or not."""
         self._has_failed = self._has_failed or not is_recorded
         event = self._events[place]
-        self._recorder.counts[event["status"] if is_recorded else "unavailable"] += 1
-        if is_recorded and event["status"] == IntakeStatus.accepted:
-            self._recorder.remember(event["event_id"])
+        self._recorder.settle(event, is_recorded)
         self._waiting -= 1
         if not self._waiting:
             self.send()

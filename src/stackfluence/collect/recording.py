@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -107,11 +108,13 @@ class Recorder:
             place,
         )
 
-    def remember(self, event_id: str) -> None:
-        """An event was accepted: its id is a duplicate from now on, as long as it is remembered."""
-        if len(self._seen) >= REMEMBERED:
-            self._seen.clear()
-        self._seen[event_id] = None
+    def settle(self, event: Mapping[str, str], is_recorded: bool) -> None:
+        """Count an event by what it is answered; the id of an accepted one is a duplicate while it is remembered."""
+        self.counts[event["status"] if is_recorded else "unavailable"] += 1
+        if is_recorded and event["status"] == IntakeStatus.accepted:
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            self._seen[event["event_id"]] = None
 
     def refuse(
         self, request: Request, status: int, kind: str, detail: str, headers: bytes = b"", organization_id: str = ""
