@@ -105,6 +105,22 @@ class Batch(Generic[Wanted, Line]):
         return self._report(lines)
 
 
+def bulk_body(schema: str) -> dict[str, object]:
+    """Return what OpenAPI says of a body that is a JSON object of this schema."""
+    return {"requestBody": {"required": True, "content": _json(schema)}}
+
+
+def file_body(schema: str) -> dict[str, object]:
+    """Return what OpenAPI says of a body that is a file of lines; as JSON it has this schema."""
+    text = {"schema": {"type": "string"}}
+    content = {"text/csv": text, **_json(schema), "application/x-ndjson": text}
+    return {"requestBody": {"required": True, "description": "At most 10,000 lines and 16 MiB.", "content": content}}
+
+
+def _json(schema: str) -> dict[str, object]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
 def counted(lines: Sequence[LineReport]) -> dict[str, int]:
     """Return how many lines ended in each outcome."""
     return {outcome.value: sum(line.outcome is outcome for line in lines) for outcome in LineOutcome}

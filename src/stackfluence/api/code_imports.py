@@ -11,7 +11,7 @@ from pydantic import Field
 
 from stackfluence.api import lines
 from stackfluence.api.access import Access, Accessed, IdempotencyKeyHeader
-from stackfluence.api.batches import Batch, BulkQuery, LineReport, counted, refused
+from stackfluence.api.batches import Batch, BulkQuery, LineReport, bulk_body, counted, file_body, refused
 from stackfluence.api.code_bodies import NewCode
 from stackfluence.api.fields import Given, Text, Told
 from stackfluence.api.lines import LineForm, Record
@@ -57,27 +57,13 @@ class CodeImportQuery(BulkQuery):
 
 routes = router("codes")
 
-_JSON = {"application/json": {"schema": {"$ref": "#/components/schemas/BulkCodes"}}}
-_BULK = {"requestBody": {"required": True, "content": _JSON}}
-_UPLOAD = {
-    "requestBody": {
-        "required": True,
-        "description": "At most 10,000 lines and 16 MiB.",
-        "content": {
-            "text/csv": {"schema": {"type": "string"}},
-            **_JSON,
-            "application/x-ndjson": {"schema": {"type": "string"}},
-        },
-    }
-}
-
 
 @routes.post(
     "/codes/bulk",
     status_code=200,
     response_model=CodeImportReport,
     responses=BODY,
-    openapi_extra=_BULK,
+    openapi_extra=bulk_body("BulkCodes"),
     summary="Add many codes",
 )
 async def add_codes(
@@ -97,7 +83,7 @@ async def add_codes(
     status_code=200,
     response_model=CodeImportReport,
     responses=BODY | documented(UnsupportedMediaType),
-    openapi_extra=_UPLOAD,
+    openapi_extra=file_body("BulkCodes"),
     summary="Import codes",
 )
 async def import_codes(
@@ -113,12 +99,8 @@ async def import_codes(
     body = await request.body()
     if content_type in lines.CSV:
         records = await asyncio.to_thread(_read_csv, body, form)
-    elif content_type == "application/json":
-        records = await asyncio.to_thread(lines.read_json, body, "codes", form)
-    elif content_type in lines.JSON_LINES:
-        records = await asyncio.to_thread(lines.read_json_lines, body, form)
     else:
-        raise UnsupportedMediaType("Send text/csv, application/json or application/x-ndjson.")
+        records = await asyncio.to_thread(lines.read_other, content_type, body, "codes", form)
     return await _make(request, access, idempotency_key, records, asked.dry_run)
 
 

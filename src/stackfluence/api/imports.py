@@ -12,7 +12,7 @@ from pydantic import Field
 
 from stackfluence.api import files, lines
 from stackfluence.api.access import Access, Accessed, IdempotencyKeyHeader, base_url
-from stackfluence.api.batches import Batch, BulkQuery, LineReport, counted, refused
+from stackfluence.api.batches import Batch, BulkQuery, LineReport, bulk_body, counted, file_body, refused
 from stackfluence.api.core import Core
 from stackfluence.api.fields import Given, Text, Told
 from stackfluence.api.files import Format
@@ -66,31 +66,13 @@ class ExportQuery(LinkFilter):
 
 routes = router("links")
 
-_UPLOAD = {
-    "requestBody": {
-        "required": True,
-        "description": "At most 10,000 lines and 16 MiB.",
-        "content": {
-            "text/csv": {"schema": {"type": "string"}},
-            "application/json": {"schema": {"$ref": "#/components/schemas/Bulk"}},
-            "application/x-ndjson": {"schema": {"type": "string"}},
-        },
-    }
-}
-_BULK = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Bulk"}}},
-    }
-}
-
 
 @routes.post(
     "/links/bulk",
     status_code=200,
     response_model=ImportReport,
     responses=BODY,
-    openapi_extra=_BULK,
+    openapi_extra=bulk_body("Bulk"),
     summary="Make many links",
 )
 async def make_links(
@@ -110,7 +92,7 @@ async def make_links(
     status_code=200,
     response_model=ImportReport,
     responses=BODY | documented(UnsupportedMediaType),
-    openapi_extra=_UPLOAD,
+    openapi_extra=file_body("Bulk"),
     summary="Import links",
 )
 async def import_links(
@@ -133,12 +115,8 @@ async def import_links(
         format, records = await asyncio.to_thread(files.read_csv, body, asked.format, form)
     elif asked.format not in (None, Format.stackfluence):
         raise Invalid("format: exports of other products are read as CSV.", field="format")
-    elif content_type == "application/json":
-        records = await asyncio.to_thread(lines.read_json, body, "links", form)
-    elif content_type in lines.JSON_LINES:
-        records = await asyncio.to_thread(lines.read_json_lines, body, form)
     else:
-        raise UnsupportedMediaType("Send text/csv, application/json or application/x-ndjson.")
+        records = await asyncio.to_thread(lines.read_other, content_type, body, "links", form)
     return await _make(request, access, idempotency_key, format, records, asked.dry_run)
 
 

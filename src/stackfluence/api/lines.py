@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from stackfluence.api.fields import Given
 from stackfluence.api.problems import plain
-from stackfluence.errors import Invalid, MalformedJson
+from stackfluence.errors import Invalid, MalformedJson, UnsupportedMediaType
 
 MAX_LINES = 10_000
 JSON_LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
@@ -126,6 +126,15 @@ def read_json_lines(body: bytes, form: LineForm[Wanted]) -> list[Record[Wanted]]
             records.append(unreadable(number, "The line is no JSON."))
         _check_count(records)
     return records
+
+
+def read_other(content_type: str, body: bytes, name: str, form: LineForm[Wanted]) -> list[Record[Wanted]]:
+    """Return the lines of a file that is no CSV, JSON or JSON lines; raises UnsupportedMediaType for anything else."""
+    if content_type == "application/json":
+        return read_json(body, name, form)
+    if content_type in JSON_LINES:
+        return read_json_lines(body, form)
+    raise UnsupportedMediaType("Send text/csv, application/json or application/x-ndjson.")
 
 
 def write_csv(rows: Iterable[Sequence[str]], *, is_escaped: bool = False) -> bytes:
