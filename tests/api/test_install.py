@@ -132,7 +132,7 @@ async def an_edge(directory: Path, body: bytes, name: str = "w0") -> AsyncIterat
 async def test_refusals_are_told_to_whose_they_are_and_to_nobody_else(journal: Journal, tmp_path: Path) -> None:
     await journal.brand.make("keys", kind="publishable", name="shop", allowed_origins=["https://shop.brand.example"])
     own = refusal(organization_id=journal.brand.keys.organization_id, origin="https://evil.example")
-    keyless = refusal(status=401, kind="unauthorized", detail="Send a key.")
+    keyless = refusal(status=401, kind="unauthorized", detail="Send a key.", at_ms=own["at_ms"] - 1)  # newest first
     items = [own, own, keyless, refusal(origin="https://x.example"), refusal(origin=""), {**own, "at_ms": 0}]
     (tmp_path / "edge").mkdir()
     (tmp_path / "edge" / "w2.sock").touch()  # of an edge that is gone
