@@ -37,7 +37,6 @@ def measure(directory: Path) -> dict[str, Any]:
     sets = [row for row in corpora.header_sets(directory) if row.user_agent and not row.is_partial]
     sets = list({row.user_agent: row for row in sets}.values())[:HEADER_SETS]
     judge = a_judge()
-    bot_score.read([("User-Agent", "Mozilla/5.0")])  # reads its lists
     figures = _uncached(judge, sets) | _warm(judge, sets)
     texts = list(sample([text for name in ("humans", "inapp", "bots") for text in corpora.texts(directory, name)],
                         USER_AGENTS))  # fmt: skip

@@ -7,8 +7,9 @@ Chromium's; those of Safari and of Google Chrome follow WebKit's and Chromium's 
 
 from __future__ import annotations
 
+from stackfluence.click import bot_score
 from stackfluence.click.rules import arrival, headers, hints
-from stackfluence.click.signals import Rule, Signals
+from stackfluence.click.signals import Rule, Signals, introduce, read_fields
 from stackfluence.vocabulary import TrafficReason as R
 
 Headers = list[tuple[str, str]]
@@ -82,6 +83,13 @@ def changed(base: Headers, **values: str | None) -> Headers:
 
 def as_android(base: Headers) -> Headers:
     return changed(base, user_agent=ANDROID, sec_ch_ua_platform='"Android"', sec_ch_ua_mobile="?1")
+
+
+def found_by_all(sent: Headers, **more: object) -> set[R]:
+    """Return what the rules find when each of them is asked, whatever browser it is about."""
+    in_app_browser = introduce(read_fields(sent).get("user-agent", "")).in_app_browser
+    by_user_agent = bot_score.read(sent, has_headers=False).reasons
+    return {*by_user_agent, *found(sent, in_app_browser=in_app_browser, **more)}
 
 
 def found(sent: Headers, **more: object) -> set[R]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 
 from stackfluence.click import bot_score
+from stackfluence.click.head import evidence
 from stackfluence.reasons import REASONS, score_of
 from stackfluence.vocabulary import TrafficClass, TrafficReason
+from tests.click.header_sets import CHROME as CHROME_SET
+from tests.click.header_sets import FIREFOX, SAFARI, Headers, as_android, changed, found_by_all
 
 R = TrafficReason
 CHROME = (
@@ -63,6 +67,43 @@ def test_every_rule_is_explained_and_is_asked_once() -> None:
     assert len(set(bot_score.RULES)) == len(bot_score.RULES)
     assert [rule for rule in bot_score.RULES if not rule.__doc__] == []
     assert set(bot_score.USER_AGENT_RULES) <= set(bot_score.RULES)
+
+
+@pytest.mark.parametrize(
+    "base", [CHROME_SET, FIREFOX, FIREFOX[::-1], SAFARI, as_android(CHROME_SET), [("User-Agent", "curl/8.4.0")]]
+)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"accept": "*/*", "accept_language": None},
+        {"purpose": "prefetch"},
+        {"x_devtools_emulate_network_conditions_client_id": "1"},
+        {"sec_ch_ua": '"HeadlessChrome";v="131", "Chromium";v="131", "Not_A Brand";v="24"'},
+        {"sec_ch_ua_platform": "Plan 9", "sec_ch_ua_mobile": "?2"},
+        {"sec_ch_ua_mobile": "?1", "sec_fetch_mode": None, "sec_fetch_dest": "image"},
+        {"accept_encoding": None, "upgrade_insecure_requests": None},
+        {"upgrade_insecure_requests": "1", "sec_fetch_user": "?1"},
+        {"priority": None, "user_agent": None, "from": "emma@brand.example"},
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_rules_that_are_not_asked_would_find_nothing(base: Headers, change: dict[str, str | None], method: str) -> None:
+    sent = changed(base, **change)
+    for is_https, is_order_kept, is_self_referred in itertools.product((True, False), repeat=3):
+        asked = bot_score.read(
+            sent, method=method, is_https=is_https, is_order_kept=is_order_kept, is_self_referred=is_self_referred
+        )
+        everything = found_by_all(
+            sent, method=method, is_https=is_https, is_order_kept=is_order_kept, is_self_referred=is_self_referred
+        )
+        assert set(asked.reasons) == everything
+
+
+def test_of_a_header_that_is_sent_twice_the_first_is_kept() -> None:
+    twice = ((b"User-Agent", b"first/1"), (b"Accept-Language", b"de"), (b"user-agent", b"second/1"))
+    kept = evidence(b"GET", twice, False, True, False).expiring
+    assert msgspec.json.decode(f"{{{kept}}}")["user_agent"] == "first/1"
 
 
 def test_the_lists_are_named_with_their_versions() -> None:

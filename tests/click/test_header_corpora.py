@@ -6,16 +6,19 @@ Rows that exist under both labels byte for byte (`ambiguous`), and sets of which
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from stackfluence.click import bot_score
 from stackfluence.click.rules import arrival, headers, hints
 from stackfluence.click.signals import Rule, Signals
 from stackfluence.reasons import FLAGGED, score_of
 from stackfluence.vocabulary import TrafficReason
+from tests.click.header_sets import found_by_all
 
 CORPUS = Path(__file__).parents[2].parent / "shared" / "data" / "bots" / "train" / "headers.jsonl.gz"
 RULES: tuple[Rule, ...] = headers.RULES + hints.RULES + arrival.RULES
@@ -66,6 +69,14 @@ def test_order_is_not_what_the_verdicts_rest_on(rows: list[Row]) -> None:
             unordered = Signals(signals.headers, is_https=signals.is_https, is_order_kept=False)
             missed += score_of(reasons(unordered)) < FLAGGED
     assert missed <= MISSED_UNORDERED
+
+
+def test_rules_that_are_not_asked_would_find_nothing(rows: list[Row]) -> None:
+    for _, _, signals in rows:
+        sent = list(signals.headers)
+        for is_https, is_order_kept in itertools.product((True, False), repeat=2):
+            asked = bot_score.read(sent, is_https=is_https, is_order_kept=is_order_kept).reasons
+            assert set(asked) == found_by_all(sent, is_https=is_https, is_order_kept=is_order_kept)
 
 
 def test_hints_of_apps_and_forks_are_not_held_against_them(rows: list[Row]) -> None:

@@ -68,6 +68,11 @@ def test_brands_of_forks_are_left_alone(brands: str) -> None:
     assert found(changed(CHROME, sec_ch_ua=brands)) == set()
 
 
+def test_lists_that_are_known_beforehand_are_what_reading_them_would_say() -> None:
+    assert len(hints._BUILT) > 400
+    assert {value: hints._examine(value) for value in hints._BUILT} == hints._BUILT
+
+
 def test_brands_of_versions_that_nobody_has_seen_are_left_alone() -> None:
     user_agent = WINDOWS.replace("131.", f"{hints.BRANDS_UNTIL + 1}.")
     brands = f'"Chromium";v="{hints.BRANDS_UNTIL + 1}", "Google Chrome";v="{hints.BRANDS_UNTIL + 1}"'

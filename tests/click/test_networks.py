@@ -176,15 +176,11 @@ def test_without_its_list_the_rule_says_nothing(monkeypatch: pytest.MonkeyPatch)
         raise ListsUnusable(f"{name} is missing.")
 
     monkeypatch.setattr(lists, "load", missing)
-    network._table.cache_clear()
-    network._usual.cache_clear()
-    network.is_rare.cache_clear()
+    network._languages.cache_clear()
     try:
         assert network.reasons(place(NetworkClass.mobile, "BR"), "th") == ()
     finally:
-        network._table.cache_clear()
-        network._usual.cache_clear()
-        network.is_rare.cache_clear()
+        network._languages.cache_clear()
 
 
 @needs_corpus

@@ -107,7 +107,7 @@ def test_a_request_without_the_header_has_no_user_agent() -> None:
     ],
 )  # fmt: skip
 def test_an_app_in_a_browsers_frame_is_recognised_and_nothing_is_held_against_it(user_agent: str, app: str) -> None:
-    assert read(user_agent)[4] == app
+    assert read(user_agent).in_app_browser == app
     assert read(user_agent).reasons == ()
 
 
@@ -273,7 +273,8 @@ def test_a_broad_word_is_weighed_less_than_a_name() -> None:
     ],
 )  # fmt: skip
 def test_browser_system_and_device_are_named(user_agent: str, expected: tuple[str, str, DeviceClass]) -> None:
-    assert read(user_agent)[1:4] == expected
+    reading = read(user_agent)
+    assert (reading.ua_family, reading.os_family, reading.device_class) == expected
 
 
 def test_a_bare_text_keeps_all_but_the_phone() -> None:

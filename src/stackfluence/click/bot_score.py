@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from stackfluence.click.rules import apps, arrival, consistency, device, hints, user_agent
+import msgspec
+
+from stackfluence.click.rules import arrival, consistency, device, hints, user_agent
 from stackfluence.click.rules import headers as header_rules
-from stackfluence.click.rules.frames import dissect
 from stackfluence.click.rules.lists import VERSIONS
-from stackfluence.click.signals import Claim, Rule, Signals, read_fields
+from stackfluence.click.signals import Claim, Rule, Signals, UserAgentRule, introduce, read_fields
 from stackfluence.reasons import score_of, traffic_class_of
 from stackfluence.vocabulary import TrafficClass, TrafficReason
 
 RULES_VERSION = "1"
-USER_AGENT_RULES: tuple[Rule, ...] = (*user_agent.RULES, *consistency.RULES)  # need nothing but the user agent
+USER_AGENT_RULES: tuple[UserAgentRule, ...] = (*user_agent.RULES, *consistency.RULES)  # need nothing but the user agent
 HEADER_RULES: tuple[Rule, ...] = (*arrival.RULES, *header_rules.RULES)
-RULES: tuple[Rule, ...] = (*USER_AGENT_RULES, *HEADER_RULES, *hints.RULES)
+_TELLING = frozenset((*arrival.AHEAD, *header_rules.OF_MACHINES))  # headers that only a few rules look for
+RULES: tuple[UserAgentRule | Rule, ...] = (*USER_AGENT_RULES, *HEADER_RULES, *hints.RULES)
 REMEMBERED = 2_000  # user agents: headers that are new mostly come with one that was there; 16 MB of the longest
 VERDICTS = 5_000  # sets of reasons, from all places; a few hundred occur
 
@@ -30,7 +32,7 @@ class Verdict(NamedTuple):
     traffic_class: TrafficClass
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What one header block says: the reasons found in it, and the visitor's browser, system, device and app."""
 
     reasons: tuple[TrafficReason, ...]
@@ -54,9 +56,14 @@ def read(
     is_order_kept: bool = True,
     has_headers: bool = True,
     is_self_referred: bool = False,
+    fields: dict[str, str] | None = None,
 ) -> Reading:
-    """Judge a request by what it says itself; pure. `has_headers=False`: only the user agent is known."""
-    fields = read_fields(headers)
+    """Judge a request by what it says itself; pure. `has_headers=False`: only the user agent is known.
+
+    `fields` are the headers as `read_fields` gives them, for who has read them already.
+    """
+    if fields is None:
+        fields = read_fields(headers)
     reading, claim = _introduced(fields.get("user-agent", ""))
     if not has_headers:
         return reading
@@ -70,25 +77,60 @@ def read(
         claim=claim,
         fields=fields,
     )
-    rules = HEADER_RULES if hints.HINTS.isdisjoint(fields) else (*HEADER_RULES, *hints.RULES)
-    found = [reason for rule in rules if (reason := rule(signals)) is not None]
-    return reading._replace(reasons=tuple(dict.fromkeys((*reading.reasons, *found)))) if found else reading
+    is_usual = method == "GET" and not is_self_referred and _TELLING.isdisjoint(fields)
+    has_hints = "sec-ch-ua" in fields or "sec-ch-ua-platform" in fields or "sec-ch-ua-mobile" in fields
+    found = []
+    for rule in _rules_for(claim.engine, is_https, is_order_kept, has_hints, is_usual):
+        reason = rule(signals)
+        if reason is not None:
+            found.append(reason)
+    if not found:
+        return reading
+    reasons = tuple(dict.fromkeys((*reading.reasons, *found)))
+    return Reading(reasons, reading.ua_family, reading.os_family, reading.device_class, reading.in_app_browser)
+
+
+@cache
+def _rules_for(engine: str, is_https: bool, is_order_kept: bool, has_hints: bool, is_usual: bool) -> tuple[Rule, ...]:
+    """Return the rules on headers that can have a say, in their order; the others would find nothing.
+
+    `is_usual`: an ordinary GET without a header that one of `_TELLING` is.
+    """
+    silent: set[Rule] = set()
+    if is_usual:
+        silent.update((*arrival.RULES, header_rules.automation_header))
+    if not is_https:
+        silent.update(header_rules.OVER_HTTPS)
+    if not is_order_kept:
+        silent.add(header_rules.unlike_header_order)
+    if not has_hints:
+        silent.update(hints.RULES)
+    for rule, engines in (*header_rules.ENGINES.items(), *hints.ENGINES.items()):
+        if engine not in engines:
+            silent.add(rule)
+    return tuple(rule for rule in (*HEADER_RULES, *hints.RULES) if rule not in silent)
+
+
+def prepare() -> None:
+    """Read what is read at its first use, which takes 0.1 s, so that no click has to wait for it."""
+    read([("User-Agent", "Mozilla/5.0")])
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _introduced(user_agent: str) -> tuple[Reading, Claim]:
-    """Return what a user agent says by itself; apps are recognised before any rule is asked.
+    """Return what a user agent says by itself.
 
     Strings with nothing but a browser's words are nearly all that come: no list is asked about them, only versions.
     """
-    anatomy = dissect(user_agent)
-    is_unnamed = anatomy.is_plain and not anatomy.own_words and " GSA/" not in user_agent
-    app = apps.webview(user_agent) if is_unnamed else apps.recognise(user_agent)
-    signals = Signals((), has_headers=False, in_app_browser=app, fields={"user-agent": user_agent}, anatomy=anatomy)
-    rules = consistency.VERSION_RULES if anatomy.is_plain else USER_AGENT_RULES
-    found = {reason: None for rule in rules if (reason := rule(signals)) is not None}
-    reading = Reading(tuple(found), *device.families(user_agent, anatomy), device.device_class(signals), app)
-    return reading, signals.claim
+    said = introduce(user_agent)
+    anatomy = said.anatomy
+    rules = USER_AGENT_RULES
+    if anatomy.is_plain:
+        rules = consistency.VERSION_RULES if "Chrome/" in user_agent else ()
+    found = [reason for rule in rules if (reason := rule(said)) is not None]
+    ua_family, os_family = device.families(user_agent, anatomy)
+    reasons = tuple(dict.fromkeys(found)) if found else ()
+    return Reading(reasons, ua_family, os_family, device.device_class(said), said.in_app_browser), said.claim
 
 
 @lru_cache(maxsize=VERDICTS)

@@ -35,6 +35,7 @@ UPDATED = {"country": "GeoLite2-Country", "asn": "GeoLite2-ASN"}  # what `stackf
 
 _KINDS = {"country": ("country", "city", "enterprise"), "asn": ("asn", "isp", "enterprise")}  # words of database types
 _PROBES = tuple(f"{first}.{second}.8.8" for first in range(1, 224) for second in (0, 64, 128, 192))
+_ORGANIZATION_NAMES = ("autonomous_system_organization", "as_name", "organization", "name")
 _RECORDS_READ = 200  # from the start of a file, so that one whose probes are all empty still shows its shape
 
 log = logging.getLogger(__name__)
@@ -95,8 +96,11 @@ def asn_of(record: Any) -> int:
 
 def organization_of(record: Any) -> str:
     """Return whose network a record says it is, empty for none, under the names that the makers of files use."""
-    names = ("autonomous_system_organization", "as_name", "organization", "name")
-    return next((record[name] for name in names if isinstance(record.get(name), str)), "")
+    for name in _ORGANIZATION_NAMES:
+        organization = record.get(name)
+        if isinstance(organization, str):
+            return organization
+    return ""
 
 
 def open_file(path: Path, kind: str, *, is_demo: bool = False, now: Callable[[], float] = time.time) -> GeoFile:
@@ -185,6 +189,7 @@ class Places:
         self._known: dict[tuple[str, int], Place] = {}
         for kind in _KINDS:
             self._open_first(kind, is_strict)
+        self._known = _acquaint(self._files)
 
     def find(self, address: str) -> Place:
         """Return where an address is; UNKNOWN for what is no address or in no file."""
@@ -262,8 +267,10 @@ class Places:
             self._refused_signatures[kind] = signature
             self._refuse(kind, path, str(refusal))
             return False
-        self._files = {**self._files, kind: opened}
-        self._known, self.cache = {}, {}  # after the files: what is read from the old ones goes into the old cache
+        files = {**self._files, kind: opened}
+        known = _acquaint(files)
+        self._files = files
+        self._known, self.cache = known, {}  # after the files: what is read from the old ones goes into the old cache
         self._refused_signatures.pop(kind, None)
         self.problems.pop(kind, None)
         log.info("geoip_replaced", extra={"kind": kind, "version": opened.version})
@@ -276,17 +283,32 @@ class Places:
 
     def _look_up(self, address: str) -> Place:
         cache, known, files = self.cache, self._known, self._files
-        plain = address[7:] if address.startswith("::ffff:") and "." in address else address
-        country = country_of(_record(files.get("country"), plain))
-        record = _record(files.get("asn"), plain)
-        asn = asn_of(record)
-        place = known.get((country, asn))
-        if place is None:  # the class of a network is told from its name, which takes longer than the look-up
-            place = known[country, asn] = Place(country, asn, classify(asn, organization_of(record) if asn else ""))
+        place = _place(files, known, address)
         if len(cache) >= MAX_CACHED:
             cache.clear()
         cache[address] = place
         return place
+
+
+def _acquaint(files: Mapping[str, GeoFile]) -> dict[tuple[str, int], Place]:
+    """Return the places of addresses all over the world: the large networks, before a click has to wait for them."""
+    known: dict[tuple[str, int], Place] = {}
+    for address in _PROBES:
+        _place(files, known, address)
+    return known
+
+
+def _place(files: Mapping[str, GeoFile], known: dict[tuple[str, int], Place], address: str) -> Place:
+    """Return where an address is; the class of a network is told once, from a name, which takes twice the look-up."""
+    if address.startswith("::ffff:") and "." in address:
+        address = address[7:]
+    country = country_of(_record(files.get("country"), address))
+    record = _record(files.get("asn"), address)
+    asn = asn_of(record)
+    place = known.get((country, asn))
+    if place is None:
+        place = known[country, asn] = Place(country, asn, classify(asn, organization_of(record) if asn else ""))
+    return place
 
 
 def _record(file: GeoFile | None, address: str) -> Any:

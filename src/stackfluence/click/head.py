@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache, partial
+from sys import intern
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from stackfluence.click.bot_score import Reading, read
+from stackfluence.click.signals import read_fields
 from stackfluence.click.visitor import referrer_host
 from stackfluence.native import compiled
 
@@ -36,6 +38,7 @@ KEPT_VALUES = frozenset(
         b"viewport-width",
     )
 )  # fmt: skip
+_MAX_NAMES = 1_000  # of headers that are remembered; 24 MB of the longest
 _encode = msgspec.json.Encoder().encode
 
 
@@ -67,12 +70,26 @@ def evidence(
 
     `headers` must hold nothing personal: `kept_headers` takes it out.
     """
-    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    pairs: list[tuple[str, str]] = []
+    fields: dict[str, str] = {}
+    for name, sent in headers:
+        written, folded, _ = _NAMES[name]
+        value = sent.decode("latin-1")
+        pairs.append((written, value))
+        fields[folded] = value
+    if len(fields) < len(pairs):
+        fields = read_fields(pairs)
     verb = method.decode("latin-1")
     reading = read(
-        pairs, method=verb, is_https=is_https, is_order_kept=is_order_kept, is_self_referred=is_self_referred
+        pairs,
+        fields=fields,
+        method=verb,
+        is_https=is_https,
+        is_order_kept=is_order_kept,
+        is_self_referred=is_self_referred,
     )
-    fields = {name.lower(): value for name, value in reversed(pairs)}
+    if len(fields) < len(pairs):  # of what is sent twice, the first is kept
+        fields = {name.lower(): value for name, value in reversed(pairs)}
     said: dict[str, object] = {"method": verb, "transport": "https" if is_https else "http", "headers": pairs}
     if not is_order_kept:
         said["is_order_kept"] = False
@@ -83,10 +100,22 @@ def evidence(
 
 def kept_headers(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
     """Return the headers as they may be kept: all names in their order, and the values of those that rules read."""
-    return tuple(
-        pair if (lower := pair[0].lower()) in KEPT_VALUES or lower.startswith(b"sec-") else (pair[0], b"")
-        for pair in headers
-    )
+    return tuple([pair if _NAMES[pair[0]][2] else (pair[0], b"") for pair in headers])
+
+
+class _Names(dict[bytes, tuple[str, str, bool]]):
+    """Headers' names by how somebody wrote them, of which a few hundred ways occur: text, lower case, whether kept."""
+
+    def __missing__(self, name: bytes) -> tuple[str, str, bool]:
+        if len(self) >= _MAX_NAMES:
+            self.clear()
+        written, lower = name.decode("latin-1"), name.lower()
+        is_kept = lower in KEPT_VALUES or lower.startswith(b"sec-")
+        known = self[name] = (written, intern(written.lower()), is_kept)
+        return known
+
+
+_NAMES = _Names()
 
 
 class Head:

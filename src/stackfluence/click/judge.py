@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 class _Judged(msgspec.Struct, omit_defaults=True):
     bot_score: int = 0
     bot_reasons: Reasons = ()
-    list_versions: dict[str, str] = {}
+    list_versions: msgspec.Raw = msgspec.Raw()
     ua_family: str = ""
     os_family: str = ""
     device_class: str = ""
@@ -34,9 +34,7 @@ class Verdicts(dict[tuple[Place, Reasons], str]):
 
     __slots__ = ("versions",)
 
-    def __init__(self, versions: dict[str, str]) -> None:
-        super().__init__()
-        self.versions = versions
+    versions: msgspec.Raw
 
 
 class Judge:
@@ -47,6 +45,7 @@ class Judge:
         self.velocity = velocity
         self._remembered: list[Verdicts] = []
         self._many = 0
+        bot_score.prepare()
         self.forget()
 
     def forget(self) -> None:
@@ -54,7 +53,8 @@ class Judge:
         for verdicts in self._remembered:
             verdicts.clear()
         self._remembered, self._many = [], 0
-        self.versions = {**bot_score.list_versions(), **network.versions(), **self.places.versions()}
+        versions = {**bot_score.list_versions(), **network.versions(), **self.places.versions()}
+        self.versions = msgspec.Raw(_encode(versions))  # once for all verdicts
 
     def members(self, evidence: Evidence, place: Place, found: Reasons) -> str:
         """Return the verdict as members of the leaf's JSON object, a comma at the end.
@@ -63,7 +63,8 @@ class Judge:
         """
         verdicts = evidence.verdicts
         if verdicts is None or verdicts.versions is not self.versions:
-            verdicts = evidence.verdicts = Verdicts(self.versions)
+            verdicts = evidence.verdicts = Verdicts()
+            verdicts.versions = self.versions
             self._remembered.append(verdicts)
         members = verdicts.get((place, found))
         if members is None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+import msgspec
+
+from stackfluence.click.rules import apps
 from stackfluence.click.rules.frames import Anatomy, dissect
 from stackfluence.vocabulary import TrafficReason
 
+UserAgentRule = Callable[["Introduction"], TrafficReason | None]
 Rule = Callable[["Signals"], TrafficReason | None]
 
 _MAX_READ = 1_000  # characters of a user agent; what is longer than the longest of apps is read no further
-_CHROME = re.compile(r"\b(?:Chrome|CriOS)/(\d{1,4})((?:\.\d{1,6}){0,3})")
-_FIREFOX = re.compile(r"\b(?:Firefox|FxiOS)/(\d{1,4})((?:\.\d{1,6}){0,3})")
-_SAFARI = re.compile(r"\bVersion/(\d{1,4})((?:\.\d{1,6}){0,3}).* Safari/")
+# each finds the version and its first number
+_CHROME = re.compile(r"\b(?:Chrome|CriOS)/((\d{1,4})(?:\.\d{1,6}){0,3})")
+_FIREFOX = re.compile(r"\b(?:Firefox|FxiOS)/((\d{1,4})(?:\.\d{1,6}){0,3})")
+_SAFARI = re.compile(r"\bVersion/((\d{1,4})(?:\.\d{1,6}){0,3}).* Safari/")
 _EDGE_LEGACY = re.compile(r"\bEdge/\d")  # EdgeHTML, which also says Chrome/ and sends other headers than Chromium
 # Browsers that fetch pages through servers or networking code of their own, and Chromium inside other products:
 # what Chromium always sends may be missing there. `Opera Mini` and `Puffin` draw pages on a server.
@@ -24,7 +28,7 @@ _OWN_NETWORKING = re.compile(
 )
 
 
-class Claim(NamedTuple):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """Which browser a user agent says it is.
 
     `engine` is blink, gecko, webkit or empty for anything else; `version` that of Chrome, Firefox or Safari, `major`
@@ -40,6 +44,27 @@ class Claim(NamedTuple):
     is_webview: bool
 
 
+class Introduction(msgspec.Struct, frozen=True, gc=False):
+    """What a user agent says by itself, as the rules on it alone look at it.
+
+    `in_app_browser` is the app that shows the page, a word of `rules/apps.py`, or empty: apps are recognised before any
+    rule is asked.
+    """
+
+    user_agent: str
+    anatomy: Anatomy
+    claim: Claim
+    in_app_browser: str
+
+
+def introduce(user_agent: str) -> Introduction:
+    """Return what a user agent says by itself."""
+    anatomy = dissect(user_agent)
+    is_unnamed = anatomy.is_plain and not anatomy.own_words and " GSA/" not in user_agent
+    app = apps.webview(user_agent) if is_unnamed else apps.recognise(user_agent)
+    return Introduction(user_agent, anatomy, read_claim(user_agent[:_MAX_READ]), app)
+
+
 def read_claim(user_agent: str) -> Claim:
     """Return what a user agent claims; nothing is checked here."""
     platform = _platform(user_agent)
@@ -52,9 +77,9 @@ def read_claim(user_agent: str) -> Claim:
         engine, found = "gecko", firefox
     elif "AppleWebKit/" in user_agent and (safari := _safari(user_agent)):
         engine, found = "webkit", safari
-    version, major = (found[1] + found[2], int(found[1])) if found else ("", 0)
+    version, major = found.groups() if found else ("", "0")
     is_webview = "; wv)" in user_agent or (platform == "ios" and "Safari/" not in user_agent)
-    return Claim(engine, version, major, platform, "Mobile" in user_agent, is_webview)
+    return Claim(engine, version, int(major), platform, "Mobile" in user_agent, is_webview)
 
 
 def _chrome(user_agent: str) -> re.Match[str] | None:
@@ -63,7 +88,8 @@ def _chrome(user_agent: str) -> re.Match[str] | None:
 
 
 def _firefox(user_agent: str) -> re.Match[str] | None:
-    return _FIREFOX.search(user_agent) if "Firefox/" in user_agent or "FxiOS/" in user_agent else None
+    at = 0 if "FxiOS/" in user_agent else user_agent.find("Firefox/")
+    return _FIREFOX.search(user_agent, at) if at >= 0 else None
 
 
 def _safari(user_agent: str) -> re.Match[str] | None:
@@ -88,53 +114,35 @@ def _platform(user_agent: str) -> str:
     return "linux" if "Linux" in user_agent or "X11" in user_agent else ""
 
 
-class Signals:
+_NOT_READ = Claim("", "", 0, "", False, False)
+
+
+class Signals(msgspec.Struct):
     """One request. Header names keep case and order in `headers`; `fields` has them in lower case, equal ones joined.
 
-    `claim` is which browser the user agent says it is. `is_order_kept` is False behind a proxy that writes the headers
-    anew. `has_headers` is False when only the user agent is known. `in_app_browser` is the app that shows the page, a
-    word of `rules/apps.py`, or empty: apps are recognised before any rule is asked. `is_self_referred`: it names a
-    tracked link as where it comes from. Who has read claim, fields or anatomy already may give them.
+    `claim` is which browser the user agent says it is, `in_app_browser` the app that shows the page, or empty.
+    `is_order_kept` is False behind a proxy that writes the headers anew. `is_self_referred`: it names a tracked link
+    as where it comes from. Who has read claim or fields already may give them; a Struct, since one is made for each
+    header set and a class takes four times as long.
     """
 
-    __slots__ = (
-        "_anatomy",
-        "claim", "fields", "has_headers", "headers", "in_app_browser", "is_https", "is_order_kept", "is_self_referred",
-        "method", "user_agent",
-    )  # fmt: skip
+    headers: Sequence[tuple[str, str]]
+    method: str = "GET"
+    is_https: bool = True
+    is_order_kept: bool = True
+    is_self_referred: bool = False
+    in_app_browser: str = ""
+    claim: Claim = _NOT_READ
+    fields: dict[str, str] = {}
+    user_agent: str = ""
+    _has_own_habits: bool | None = None
 
-    def __init__(
-        self,
-        headers: Sequence[tuple[str, str]],
-        *,
-        method: str = "GET",
-        is_https: bool = True,
-        is_order_kept: bool = True,
-        has_headers: bool = True,
-        is_self_referred: bool = False,
-        in_app_browser: str = "",
-        claim: Claim | None = None,
-        fields: dict[str, str] | None = None,
-        anatomy: Anatomy | None = None,
-    ) -> None:
-        self.headers = headers
-        self.method = method
-        self.is_https = is_https
-        self.is_order_kept = is_order_kept
-        self.has_headers = has_headers
-        self.is_self_referred = is_self_referred
-        self.in_app_browser = in_app_browser
-        self.fields = read_fields(headers) if fields is None else fields
+    def __post_init__(self) -> None:
+        if not self.fields:
+            self.fields = read_fields(self.headers)
         self.user_agent = self.fields.get("user-agent", "")
-        self._anatomy = anatomy
-        self.claim = read_claim(self.user_agent[:_MAX_READ]) if claim is None else claim
-
-    @property
-    def anatomy(self) -> Anatomy:
-        """What the user agent is made of."""
-        if self._anatomy is None:
-            self._anatomy = dissect(self.user_agent)
-        return self._anatomy
+        if self.claim is _NOT_READ:
+            self.claim = read_claim(self.user_agent[:_MAX_READ])
 
     @property
     def has_own_habits(self) -> bool:
@@ -143,6 +151,11 @@ class Signals:
         Android's WebView names its app in X-Requested-With (a package name) or itself among the brands, also where the
         app replaced the user agent.
         """
+        if self._has_own_habits is None:
+            self._has_own_habits = self._is_in_app_or_own()
+        return self._has_own_habits
+
+    def _is_in_app_or_own(self) -> bool:
         fields = self.fields
         is_android = self.claim.platform == "android" or fields.get("sec-ch-ua-platform") == '"Android"'
         is_named = "." in fields.get("x-requested-with", "") or "Android WebView" in fields.get("sec-ch-ua", "")

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from stackfluence.click.signals import Rule, Signals
 from stackfluence.vocabulary import TrafficReason
 
-_AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")  # where browsers say it, the weightiest first
 _AHEAD_WORD = re.compile("prefetch|preview", re.IGNORECASE)
 _OWN_PARAMETER = b"inf_click_id="
 # Parameters without any of these and without `select` hold nothing that is looked for: most clicks stop here.
@@ -36,7 +36,7 @@ def head_request(signals: Signals) -> TrafficReason | None:
 def fetched_ahead(signals: Signals) -> TrafficReason | None:
     """A prefetch or prerender, as the browser says itself."""
     fields = signals.fields
-    for name in _AHEAD:
+    for name in AHEAD:
         value = fields.get(name)
         if value is not None:
             if "prerender" in value.lower():

@@ -6,7 +6,7 @@ import re
 
 from stackfluence.click.rules.lists import CHROME_BUILDS
 from stackfluence.click.rules.patterns import LONGEST, Patterns
-from stackfluence.click.signals import Rule, Signals
+from stackfluence.click.signals import Introduction, UserAgentRule
 from stackfluence.vocabulary import TrafficReason
 
 _IMPOSSIBLE = TrafficReason.impossible_user_agent
@@ -48,15 +48,18 @@ FORESEEABLE = 100  # major versions beyond the table that its growth says anythi
 LEAST_GROWTH, MOST_GROWTH = 20, 160  # builds a major version has brought since 2015: 34 to 135
 
 
-def invents_chrome_build(signals: Signals) -> TrafficReason | None:
+def invents_chrome_build(said: Introduction) -> TrafficReason | None:
     """A build number of Chrome that doesn't belong to its major version."""
-    user_agent = signals.user_agent[:LONGEST]
+    claim = said.claim
+    if claim.engine == "blink" and claim.version.endswith(".0.0.0") and said.user_agent.count("Chrome/") == 1:
+        return None  # the reduced form, as nearly all that come
+    user_agent = said.user_agent[:LONGEST]
     at = user_agent.find("Chrome/")
     found = _CHROME.search(user_agent, at) if at >= 0 else None
     if found is None:
         return None
     major, build = int(found[1]), int(found[2])
-    if build == 0:  # the reduced form, and that of Android 4.4's WebView
+    if build == 0:  # the reduced form again, and that of Android 4.4's WebView
         return None
     if major > _NEWEST + FORESEEABLE:
         return None
@@ -71,37 +74,37 @@ def invents_chrome_build(signals: Signals) -> TrafficReason | None:
     return _IMPOSSIBLE
 
 
-def invents_mozilla(signals: Signals) -> TrafficReason | None:
+def invents_mozilla(said: Introduction) -> TrafficReason | None:
     """A version of Mozilla that no browser has claimed; it has been frozen at 5.0 since 1998, bar a few at 6.0."""
-    return _IMPOSSIBLE if _MOZILLA.match(signals.user_agent) else None
+    return _IMPOSSIBLE if _MOZILLA.match(said.user_agent) else None
 
 
-def mixes_edge(signals: Signals) -> TrafficReason | None:
+def mixes_edge(said: Introduction) -> TrafficReason | None:
     """Edge on Chromium whose major version is not Chromium's; since 79 they are one."""
-    found = _EDGE.search(signals.user_agent[:LONGEST]) if " Edg/" in signals.user_agent else None
+    found = _EDGE.search(said.user_agent[:LONGEST]) if " Edg/" in said.user_agent else None
     return _IMPOSSIBLE if found is not None and found[1] != found[2] else None
 
 
-def outlives_android(signals: Signals) -> TrafficReason | None:
+def outlives_android(said: Introduction) -> TrafficReason | None:
     """A Chrome that the Android it names can't run; browsers that bring an engine of their own say so."""
-    claim = signals.claim
-    if claim.platform != "android" or claim.major <= _FIRST_LATE or _RUNS_ANY.search(signals.user_agent):
+    claim = said.claim
+    if claim.platform != "android" or claim.major <= _FIRST_LATE or _RUNS_ANY.search(said.user_agent):
         return None
-    found = _ANDROID.search(signals.user_agent[:LONGEST])
+    found = _ANDROID.search(said.user_agent[:LONGEST])
     if found is None:
         return None
     android, chrome = (int(found[1]), int(found[2] or 0)), int(found[3])
     last = next((last for before, last in LAST_CHROME if android < before), None)
-    if last is None or chrome <= last + LATE or _OWN_ENGINE.search(signals.user_agent[:LONGEST]):
+    if last is None or chrome <= last + LATE or _OWN_ENGINE.search(said.user_agent[:LONGEST]):
         return None
     return _IMPOSSIBLE
 
 
-def mixes_systems(signals: Signals) -> TrafficReason | None:
+def mixes_systems(said: Introduction) -> TrafficReason | None:
     """Two systems at once that no device runs; programs that put strings together from a hat make new ones daily."""
-    return _IMPOSSIBLE if _MIXED.fits(signals.user_agent[:LONGEST]) else None
+    return _IMPOSSIBLE if _MIXED.fits(said.user_agent[:LONGEST]) else None
 
 
 # of versions, which also a string may get wrong that has nothing but a browser's words
-VERSION_RULES: tuple[Rule, ...] = (invents_chrome_build, mixes_edge, outlives_android)
-RULES: tuple[Rule, ...] = (*VERSION_RULES, invents_mozilla, mixes_systems)
+VERSION_RULES: tuple[UserAgentRule, ...] = (invents_chrome_build, mixes_edge, outlives_android)
+RULES: tuple[UserAgentRule, ...] = (*VERSION_RULES, invents_mozilla, mixes_systems)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from ua_parser.loaders import load_lazy_builtins
 from ua_parser.regex import Resolver
 
 from stackfluence.click.rules.frames import Anatomy
 from stackfluence.click.rules.patterns import LONGEST, Patterns
-from stackfluence.click.signals import Signals
+from stackfluence.click.signals import Introduction
 from stackfluence.vocabulary import DeviceClass
 
-# its two extractors: the parser around them makes objects of versions too, which takes as long as the search
-_table = Resolver(load_lazy_builtins())
 _NAMED_WITHIN = 400  # characters: browsers and systems are named early, and ua-parser's time grows with the text
 _ALIKE = bytes.maketrans(b"023456789", b"1" * 9)  # no version makes another family of a widespread browser
 _RUN = re.compile(b"1{2,}")
@@ -59,20 +57,31 @@ def _named_shape(text: bytes) -> tuple[str, str]:
     return _named(text.decode())
 
 
+@cache
+def _table() -> Resolver:
+    """Return ua-parser's two extractors: its parser makes objects of versions too, which takes as long as the search.
+
+    Building them takes 0.1 s, so only who asks has them; its table of devices, as large as both, isn't asked for.
+    """
+    browsers, systems, _ = load_lazy_builtins()
+    return Resolver((browsers, systems, []))
+
+
 def _named(text: str) -> tuple[str, str]:
-    browser, system = _table.ua.extract(text), _table.os.extract(text)
+    table = _table()
+    browser, system = table.ua.extract(text), table.os.extract(text)
     return browser.family if browser else "", system.family if system else ""
 
 
-def device_class(signals: Signals) -> DeviceClass:
+def device_class(said: Introduction) -> DeviceClass:
     """Return what a visitor holds, as the user agent says; Android without `Mobile` is a tablet."""
-    text = signals.user_agent[:LONGEST]
+    text = said.user_agent[:LONGEST]
     if "iPhone" in text:
         return DeviceClass.phone
     if "iPad" in text:
         return DeviceClass.tablet
     is_android = "Android" in text
-    if not is_android and signals.anatomy.is_plain:  # what is left of the widespread browsers' is a desktop's
+    if not is_android and said.anatomy.is_plain:  # what is left of the widespread browsers' is a desktop's
         return DeviceClass.phone if "Mobile" in text or "iPod" in text else DeviceClass.desktop
     if _LARGE.fits(text):
         return DeviceClass.television if _IS_TELEVISION.fits(text) else DeviceClass.tablet

@@ -9,7 +9,8 @@ CE-HTML). What fits none of them was not written by the maker of a browser.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from stackfluence.click.rules.apps import without_own_words
 from stackfluence.click.rules.patterns import LONGEST, Patterns
@@ -155,7 +156,7 @@ _PLAIN = re.compile(
 )
 
 
-class Anatomy(NamedTuple):
+class Anatomy(msgspec.Struct, frozen=True, gc=False):
     """What a user agent is made of.
 
     `frame` is browser, opera, phone, television or text for what people use, empty for what fits none. `bare` is the

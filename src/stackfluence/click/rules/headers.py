@@ -21,6 +21,7 @@ Content codings are never judged: proxies, virus scanners and data savers rewrit
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from stackfluence.click.rules.arrival import fetched_ahead
 from stackfluence.click.signals import Rule, Signals
@@ -39,7 +40,7 @@ _PAGE_DESTINATIONS = frozenset(("document", "iframe", "frame", "fencedframe", "o
 # Headers of machines by name. RFC 9110, 10.1.2: "A robotic user agent SHOULD send a valid From header field"; Web Bot
 # Auth (IETF draft-meunier-web-bot-auth-architecture): Signature-Agent; the others from their makers' documentation:
 # Datadog and New Relic synthetic monitors, Zyte, Acunetix, Wallarm, Chromium's DevTools protocol.
-_OF_MACHINES = frozenset(
+OF_MACHINES = frozenset(
     (
         "from", "signature-agent", "sec-datadog", "x-abuse-info", "x-crawlera-profile", "x-crawlera-session",
         "acunetix-product", "acunetix-aspect", "x-wallarm-scanner-info", "x-scanner",
@@ -173,10 +174,7 @@ def unlike_header_order(signals: Signals) -> TrafficReason | None:
 
 def automation_header(signals: Signals) -> TrafficReason | None:
     """A header that crawlers, monitors, scanners and automated browsers put in, and nobody else."""
-    fields = signals.fields
-    if _OF_MACHINES.isdisjoint(fields) and "HeadlessChrome" not in fields.get("sec-ch-ua", ""):
-        return None
-    return TrafficReason.automation_header
+    return None if OF_MACHINES.isdisjoint(signals.fields) else TrafficReason.automation_header
 
 
 def _is_ahead(signals: Signals) -> bool:
@@ -204,3 +202,14 @@ RULES: tuple[Rule, ...] = (
     unlike_header_order,
     automation_header,
 )
+
+# of which engines a rule knows what they send; the others are about all
+_KNOWN = frozenset(("blink", "gecko", "webkit"))
+ENGINES: Mapping[Rule, frozenset[str]] = {
+    unlike_accept: _KNOWN,
+    copied_navigation: frozenset(("gecko", "webkit")),
+    no_fetch_metadata: _KNOWN,
+    missing_headers: _KNOWN,
+    unlike_header_order: _KNOWN,
+}
+OVER_HTTPS = (copied_navigation, no_fetch_metadata)  # about what is sent to https alone

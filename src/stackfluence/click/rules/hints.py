@@ -9,13 +9,13 @@ switched on); `user_agent_utils_unittest.cc` holds examples.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import NamedTuple
 
 from stackfluence.click.signals import Rule, Signals
 from stackfluence.vocabulary import TrafficReason
 
-HINTS = frozenset(("sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform"))  # without any of them no rule here has a say
 Brands = tuple[tuple[str, str], ...]  # brand and version, in the order sent
 
 # Which platform may be hinted under which user agent. A phone that asks for the desktop site says Linux in its user
@@ -27,6 +27,7 @@ _PLATFORMS = {
     "chromeos": frozenset(("Chrome OS", "Chromium OS", "Linux")),
     "linux": frozenset(("Linux", "Android", "Chrome OS", "Chromium OS", "Unknown", "")),
 }
+_USUAL_PLATFORMS = frozenset(('""', '"Windows"', '"macOS"', '"Android"', '"Linux"', '"Chrome OS"'))
 _QUOTED = re.compile(r'"[^"\\]*"')  # RFC 8941 string, as far as browsers need it
 _BRAND = re.compile(r'"([^"]*)"\s*;\s*v="([^"]*)"')
 _NO_LETTER = re.compile("[^A-Za-z]+")
@@ -36,7 +37,6 @@ _OTHER_IOS_BROWSER = re.compile(r"\b(?:CriOS|EdgiOS|FxiOS|OPT|OPiOS)/")
 # Brands of browsers that leave Chromium's list as it is but for their own name, which stands where Chrome's does
 _CHROMIUM_LISTS = frozenset(("Google Chrome", "Microsoft Edge", "Brave", "Opera", "HeadlessChrome"))
 _CHROMIUM_ORDERS = frozenset(("Google Chrome", "Microsoft Edge", "HeadlessChrome"))
-_OTHER_BROWSERS = ("Edg/", "EdgA/", "OPR/", "SamsungBrowser/")  # these never call themselves Google Chrome
 
 BRANDS_SINCE = 111
 BRANDS_UNTIL = 180  # not released when this was written: a later Chromium may build its list in another way
@@ -71,6 +71,12 @@ def brand_names(major: int, vendor: str = "") -> tuple[str, ...]:
     return tuple(name for _, name in sorted(zip(order, names, strict=True)))
 
 
+def headless_brand(signals: Signals) -> TrafficReason | None:
+    """A Chromium that says among its brands that it has no window, so a program runs it."""
+    is_headless = "HeadlessChrome" in signals.fields.get("sec-ch-ua", "")
+    return TrafficReason.automation_header if is_headless else None
+
+
 def unsupported_hints(signals: Signals) -> TrafficReason | None:
     """Client hints from Firefox or Safari, which send none."""
     fields = signals.fields
@@ -85,56 +91,38 @@ def unsupported_hints(signals: Signals) -> TrafficReason | None:
 def malformed_hints(signals: Signals) -> TrafficReason | None:
     """Hints that aren't written as structured fields are: the platform without quotes, a mobile flag that is none."""
     fields = signals.fields
-    if "sec-ch-ua-platform" not in fields and "sec-ch-ua-mobile" not in fields:
-        return None
-    is_platform = _QUOTED.fullmatch(fields.get("sec-ch-ua-platform", '""')) is not None
-    is_mobile = fields.get("sec-ch-ua-mobile", "?0") in ("?0", "?1")
-    if (is_platform and is_mobile) or signals.has_own_habits:
+    platform, mobile = fields.get("sec-ch-ua-platform", '""'), fields.get("sec-ch-ua-mobile", "?0")
+    is_platform = platform in _USUAL_PLATFORMS or _QUOTED.fullmatch(platform) is not None
+    if (is_platform and mobile in ("?0", "?1")) or signals.has_own_habits:
         return None
     return TrafficReason.contradicting_hints
 
 
-def other_platform(signals: Signals) -> TrafficReason | None:
-    """A platform that isn't the user agent's."""
-    hinted = signals.fields.get("sec-ch-ua-platform")
-    if hinted is None or signals.claim.engine != "blink":
-        return None
-    expected = _PLATFORMS.get(signals.claim.platform)
-    if expected is None or hinted.strip('"') in expected or signals.has_own_habits:
-        return None
-    return TrafficReason.contradicting_hints
-
-
-def other_version(signals: Signals) -> TrafficReason | None:
-    """Another major version of Chromium than the user agent's."""
-    value = signals.fields.get("sec-ch-ua")
-    if value is None or signals.claim.engine != "blink":
-        return None
-    if _judge(value).major in (0, signals.claim.major) or signals.has_own_habits:
-        return None
-    return TrafficReason.contradicting_hints
-
-
-def other_form(signals: Signals) -> TrafficReason | None:
-    """A phone's hint under a desktop's user agent, or the other way round."""
-    hinted = signals.fields.get("sec-ch-ua-mobile")
+def other_claim(signals: Signals) -> TrafficReason | None:
+    """Another platform or major version than the user agent's, or a phone's hint under a desktop's, or the reverse."""
     claim = signals.claim
-    if hinted is None or claim.engine != "blink":
+    if claim.engine != "blink":
         return None
-    is_phone_on_desk = hinted == "?1" and claim.platform in ("windows", "macos")
-    is_desk_on_phone = hinted == "?0" and claim.platform == "android" and claim.is_mobile
-    if not (is_phone_on_desk or is_desk_on_phone) or signals.has_own_habits:
-        return None
-    return TrafficReason.contradicting_hints
+    fields = signals.fields
+    platform, mobile = fields.get("sec-ch-ua-platform"), fields.get("sec-ch-ua-mobile")
+    brands = fields.get("sec-ch-ua")
+    expected = _PLATFORMS.get(claim.platform)
+    is_other = (
+        (platform is not None and expected is not None and platform.strip('"') not in expected)
+        or (brands is not None and _judge(brands).major not in (0, claim.major))
+        or (mobile == "?1" and claim.platform in ("windows", "macos"))
+        or (mobile == "?0" and claim.platform == "android" and claim.is_mobile)
+    )
+    return TrafficReason.contradicting_hints if is_other and not signals.has_own_habits else None
 
 
 def other_browser(signals: Signals) -> TrafficReason | None:
-    """Google Chrome among the brands of a browser that says it is another one."""
+    """Google Chrome among the brands of a browser that says it is another one, and never calls itself Google's."""
     if '"Google Chrome"' not in signals.fields.get("sec-ch-ua", ""):
         return None
-    if not any(name in signals.user_agent for name in _OTHER_BROWSERS):
-        return None
-    return None if signals.has_own_habits else TrafficReason.contradicting_hints
+    text = signals.user_agent
+    is_other = "Edg/" in text or "EdgA/" in text or "OPR/" in text or "SamsungBrowser/" in text
+    return TrafficReason.contradicting_hints if is_other and not signals.has_own_habits else None
 
 
 def unlike_brands(signals: Signals) -> TrafficReason | None:
@@ -153,8 +141,12 @@ class _Judged(NamedTuple):
     is_unlike: bool
 
 
-@lru_cache(maxsize=2_000)  # every version has a few lists; a list of 8 kB, the longest header that is read, makes 16 MB
 def _judge(value: str) -> _Judged:
+    return _BUILT.get(value) or _examine(value)
+
+
+@lru_cache(maxsize=2_000)  # lists of apps and forks; one of 8 kB, the longest header that is read, makes 16 MB
+def _examine(value: str) -> _Judged:
     brands = read_brands(value)
     major = _chromium_major(brands)
     return _Judged(major, BRANDS_SINCE <= major <= BRANDS_UNTIL and not _is_built(brands, major))
@@ -186,12 +178,31 @@ def _is_made_up(name: str) -> bool:
     return _NO_LETTER.sub("", name) == "NotABrand"
 
 
+def _as_sent(major: int, vendor: str) -> str:
+    """Return the brand list of a browser as it is written into the header."""
+    versions = dict((greased_brand(major),))
+    names = brand_names(major, vendor)
+    return ", ".join(f'"{name}";v="{versions.get(name, major)}"' for name in names)
+
+
+# What Chromium and the browsers with its list send, so that nothing has to be read of it.
+_BUILT = {
+    _as_sent(major, vendor): _Judged(major, False)
+    for major in range(BRANDS_SINCE, BRANDS_UNTIL + 1)
+    for vendor in ("", *sorted(_CHROMIUM_LISTS))
+}
+
 RULES: tuple[Rule, ...] = (
+    headless_brand,
     unsupported_hints,
     malformed_hints,
-    other_platform,
-    other_version,
-    other_form,
+    other_claim,
     other_browser,
     unlike_brands,
 )
+
+# of which engines a rule has a say; the others are about all
+ENGINES: Mapping[Rule, frozenset[str]] = {
+    unsupported_hints: frozenset(("gecko", "webkit")),
+    other_claim: frozenset(("blink",)),
+}

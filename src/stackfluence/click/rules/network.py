@@ -6,8 +6,9 @@ travel and migrate.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache, lru_cache
-from typing import Any
+from typing import NamedTuple
 
 from stackfluence import lists
 from stackfluence.click.geo import Place
@@ -19,7 +20,7 @@ _NETWORK = {
     NetworkClass.vpn: (TrafficReason.vpn_network,),
 }
 _ELSEWHERE = {NetworkClass.hosting, NetworkClass.vpn, NetworkClass.relay}  # the address's country isn't the visitor's
-_NEVER_RARE = {"en", "*", ""}
+_NEVER_RARE = ("en", "*", "")
 _LANGUAGES_READ = 20  # of one header; a browser sends up to about ten
 _SAME = {  # what browsers send → what the Unicode CLDR calls it; macrolanguages and withdrawn codes of ISO 639
     "no": "nb", "nn": "nb", "tl": "fil", "iw": "he", "in": "id", "ji": "yi", "sh": "sr", "bs": "hr", "cnr": "sr",
@@ -38,22 +39,28 @@ def reasons(place: Place, accept_language: str) -> tuple[TrafficReason, ...]:
 @cache
 def versions() -> dict[str, str]:
     """Return the version of the table of languages, empty when it isn't installed."""
-    table = _table()
-    return {"cldr-territories": str(table["version"])} if table else {}
+    return {"cldr-territories": _languages().version} if _languages().version else {}
 
 
-@lru_cache(maxsize=10_000)
 def is_rare(country: str, accept_language: str) -> bool:
     """Whether none of the languages asked for is usual in a country; False when the table doesn't know the country.
 
     Usual are English, what Unicode's CLDR counts there, down to the smallest minorities, and the languages of so
     many countries that their speakers are everywhere.
     """
-    usual = _usual(country)
-    if not usual:
+    table = _languages()
+    spoken = table.spoken.get(country)
+    if spoken is None:
         return False
-    asked = (part.partition(";")[0].strip() for part in accept_language.lower().split(",", _LANGUAGES_READ)[:20])
-    return not any(_named(tag) in usual for tag in asked)
+    asked = _asked(accept_language)
+    return table.spread.isdisjoint(asked) and spoken.isdisjoint(asked)
+
+
+@lru_cache(maxsize=5_000)
+def _asked(accept_language: str) -> tuple[str, ...]:
+    """Return the languages that a header asks for, as the table calls them."""
+    asked = accept_language.lower().split(",", _LANGUAGES_READ)[:_LANGUAGES_READ]
+    return tuple([_named(part.partition(";")[0].strip()) for part in asked])
 
 
 def _named(tag: str) -> str:
@@ -61,18 +68,25 @@ def _named(tag: str) -> str:
     return _SAME.get(language, language)
 
 
+class _Languages(NamedTuple):
+    """The table: what is `spoken` in each country that it knows, and what is `spread` over so many that it's rare in
+    none. `version` is empty when it isn't installed.
+    """
+
+    version: str
+    spoken: dict[str, frozenset[str]]
+    spread: frozenset[str]
+
+
 @cache
-def _table() -> dict[str, Any]:
+def _languages() -> _Languages:
     try:
-        return lists.load("languages")
+        table = lists.load("languages")
     except ListsUnusable:  # doctor says so; a click is never lost to it
-        return {}
+        return _Languages("", {}, frozenset())
+    spoken = {country: _named_alike(languages) for country, languages in table["languages"].items() if languages}
+    return _Languages(str(table["version"]), spoken, _named_alike((*table["spread"], *_NEVER_RARE)))
 
 
-@cache
-def _usual(country: str) -> frozenset[str]:
-    table = _table()
-    spoken = table["languages"].get(country) if table else None
-    if not spoken:
-        return frozenset()
-    return frozenset(_SAME.get(language, language) for language in (*spoken, *table["spread"], *_NEVER_RARE))
+def _named_alike(languages: Iterable[str]) -> frozenset[str]:
+    return frozenset(_SAME.get(language, language) for language in languages)

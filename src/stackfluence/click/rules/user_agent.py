@@ -5,7 +5,7 @@ from __future__ import annotations
 from stackfluence.click.rules import names
 from stackfluence.click.rules.lists import CRAWLERS, ISBOT_STARTS, ISBOT_WORDS
 from stackfluence.click.rules.patterns import Patterns
-from stackfluence.click.signals import Rule, Signals
+from stackfluence.click.signals import Introduction, UserAgentRule
 from stackfluence.vocabulary import TrafficReason
 
 _DESKTOP = r"^Mozilla/5\.0 \((?:Windows|Macintosh|X11)[^()]*\) AppleWebKit/537\.36 \(KHTML, like Gecko\) "
@@ -32,53 +32,53 @@ _SHOWN_TO_NOBODY = frozenset((TrafficReason.uptime_monitor, TrafficReason.headle
 SHORTEST = 3  # characters; shorter ones, `-` say, are placeholders
 
 
-def says_nothing(signals: Signals) -> TrafficReason | None:
+def says_nothing(said: Introduction) -> TrafficReason | None:
     """No user agent, or a mere placeholder for one."""
-    return TrafficReason.no_user_agent if len(signals.user_agent.strip()) < SHORTEST else None
+    return TrafficReason.no_user_agent if len(said.user_agent.strip()) < SHORTEST else None
 
 
-def names_itself(signals: Signals) -> TrafficReason | None:
+def names_itself(said: Introduction) -> TrafficReason | None:
     """A robot's name, or a word that only robots use; the kind of robot is the reason."""
-    anatomy = signals.anatomy
+    anatomy = said.anatomy
     found = names.find(anatomy.bare) or CRAWLERS.find(anatomy.bare)
-    is_in_app = bool(signals.in_app_browser) and found not in _SHOWN_TO_NOBODY
-    if found is None or not (is_in_app or "Electron/" in signals.user_agent):
+    is_in_app = bool(said.in_app_browser) and found not in _SHOWN_TO_NOBODY
+    if found is None or not (is_in_app or "Electron/" in said.user_agent):
         return found
     # the app of a service, ChatGPT's or Tumblr's, shows a page to a person; its robot says that it is one
     return found if names.ROBOT_WORDS.fits(anatomy.bare) else None
 
 
-def fits_list(signals: Signals) -> TrafficReason | None:
+def fits_list(said: Introduction) -> TrafficReason | None:
     """A word of what robots do, ours or isbot's, which are broader than names; apps' web views may have any word.
 
     A robot that has named itself isn't asked about again: one word is not two reasons. Nor is isbot asked where no
     frame fits: its patterns for such strings see what `fits_no_frame` sees.
     """
-    anatomy = signals.anatomy
-    if signals.in_app_browser:
+    anatomy = said.anatomy
+    if said.in_app_browser:
         return None
     asked, bare = anatomy.asked, anatomy.bare
     # Google's App Engine adds its name to any user agent: of programs, and of people behind the free proxies on it
-    is_listed = names.BROAD.fits(asked) or names.OWN_REQUESTS.fits(bare) or "AppEngine-Google" in signals.user_agent
+    is_listed = names.BROAD.fits(asked) or names.OWN_REQUESTS.fits(bare) or "AppEngine-Google" in said.user_agent
     if anatomy.frame and not is_listed:
         is_listed = ISBOT_WORDS.fits(asked) or ISBOT_STARTS.fits(bare)
     return TrafficReason.listed_pattern if is_listed and names.find(bare) is None else None
 
 
-def fits_no_frame(signals: Signals) -> TrafficReason | None:
+def fits_no_frame(said: Introduction) -> TrafficReason | None:
     """A string that is built like none of a browser, a phone, a television."""
-    return None if signals.anatomy.frame else TrafficReason.unlikely_user_agent
+    return None if said.anatomy.frame else TrafficReason.unlikely_user_agent
 
 
-def garbles_frame(signals: Signals) -> TrafficReason | None:
+def garbles_frame(said: Introduction) -> TrafficReason | None:
     """A browser's string with a slip in it that no browser makes: a blank not filled in, a colon for a semicolon.
 
     It knows no robot by name, so it finds those nobody has met: whoever copies a browser's string by hand slips anew.
     """
-    anatomy = signals.anatomy
-    if signals.in_app_browser:
+    anatomy = said.anatomy
+    if said.in_app_browser:
         return None
     return TrafficReason.unlikely_user_agent if _GARBLED.fits(anatomy.bare) else None
 
 
-RULES: tuple[Rule, ...] = (says_nothing, names_itself, fits_list, fits_no_frame, garbles_frame)
+RULES: tuple[UserAgentRule, ...] = (says_nothing, names_itself, fits_list, fits_no_frame, garbles_frame)
