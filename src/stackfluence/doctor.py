@@ -14,7 +14,9 @@ from pathlib import Path
 from stackfluence import lists, native
 from stackfluence.catalog import open_catalog
 from stackfluence.catalog.hook_secrets import count_hook_secrets
+from stackfluence.catalog.policies import longest_windows
 from stackfluence.click.geo import Places
+from stackfluence.clock import now_ms
 from stackfluence.errors import StackfluenceError
 from stackfluence.events.journal import segments
 from stackfluence.migrate import is_current
@@ -117,6 +119,26 @@ def _hook_secrets(settings: Settings) -> Finding:
     return Finding("hook secrets", True, f"all {total} open")
 
 
+def _policies(settings: Settings) -> Finding:
+    async def windows() -> dict[str, int]:
+        catalog = open_catalog(settings.catalog_url)
+        try:
+            async with catalog.reading() as session:
+                return await longest_windows(session, now_ms())
+        finally:
+            await catalog.close()
+
+    days = settings.click_id_ttl_hours // 24
+    found = asyncio.run(asyncio.wait_for(windows(), CATALOG_SECONDS))
+    longest = max(found.values(), default=0)
+    if longest > days:
+        owners = sum(window > days for window in found.values())
+        detail = f"{owners} of {len(found)} organizations look back up to {longest} days, click IDs live for {days}"
+        advice = f"Set SF_CLICK_ID_TTL_DAYS to {longest}: orders whose click ID has expired are credited to nobody."
+        return Finding("policies", False, detail, advice)
+    return Finding("policies", True, f"click IDs live for {days} days, no organization looks back further")
+
+
 def _core(settings: Settings) -> Finding:
     path = core_socket(settings)
     with socket.socket(socket.AF_UNIX) as probe:
@@ -190,6 +212,7 @@ _CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "clock": _clock,
     "catalog": _catalog,
     "hook secrets": _hook_secrets,
+    "policies": _policies,
     "core": _core,
     "journal": _journal,
     "geoip": _geoip,

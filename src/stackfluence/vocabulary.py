@@ -13,6 +13,7 @@ class EventType(StrEnum):
     pageview = "pageview"
     conversion = "conversion"
     refund = "refund"
+    payment = "payment"
     identify = "identify"
 
 
@@ -253,6 +254,71 @@ class FoundBy(StrEnum):
     click_id = "click_id"
     customer = "customer"
     none = "none"
+
+
+class AttributionModel(StrEnum):
+    """How the credit for an order is shared among the touches that led to it; an organization's policy names one."""
+
+    last_touch = "last_touch"
+    first_touch = "first_touch"
+    linear = "linear"
+    position_based = "position_based"
+    time_decay = "time_decay"
+
+
+class TouchOutcome(StrEnum):
+    """What became of a creator's touch before an order: whether it earns, and if not, why."""
+
+    paid = "paid"
+    eligible = "eligible"
+    invalid_traffic = "invalid_traffic"
+    outside_window = "outside_window"
+    unconfirmed_touch = "unconfirmed_touch"
+    self_purchase = "self_purchase"
+
+
+class UnqualifiedReason(StrEnum):
+    """Why a click led to no visit that is good enough to bill; the first that holds."""
+
+    invalid_traffic = "invalid_traffic"
+    not_measured = "not_measured"
+    no_consent = "no_consent"
+    untrusted_visit = "untrusted_visit"
+    implausible_engagement = "implausible_engagement"
+    not_engaged = "not_engaged"
+    repeated_visit = "repeated_visit"
+    not_derived = "not_derived"
+
+
+class UnattributedReason(StrEnum):
+    """Why an order is credited to no creator."""
+
+    no_touch = "no_touch"
+    invalid_traffic = "invalid_traffic"
+    outside_window = "outside_window"
+    unconfirmed_touch = "unconfirmed_touch"
+    self_purchase = "self_purchase"
+    not_derived = "not_derived"
+
+
+class ChargeType(StrEnum):
+    """What may be charged for."""
+
+    valid_click = "valid_click"
+    qualified_session = "qualified_session"
+    conversion = "conversion"
+
+
+class NonBillableReason(StrEnum):
+    """Why a click, session or order costs nothing; the first that holds."""
+
+    test = "test"
+    invalid_traffic = "invalid_traffic"
+    duplicate_click = "duplicate_click"
+    unqualified = "unqualified"
+    unconfirmed = "unconfirmed"
+    unattributed = "unattributed"
+    not_derived = "not_derived"
 
 
 class CandidateOutcome(StrEnum):

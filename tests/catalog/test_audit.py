@@ -121,4 +121,4 @@ async def test_every_audited_class_can_be_told_apart(catalog: Catalog) -> None:
         assert Key.AUDITED_AS == "key"
     async with catalog.reading() as session:
         told = set(await session.scalars(select(AuditEntry.subject_type)))
-    assert told == {"organization", "key", "host", "creator", "creator_alias", "campaign", "post", "link"}
+    assert told == {"organization", "policy", "key", "host", "creator", "creator_alias", "campaign", "post", "link"}

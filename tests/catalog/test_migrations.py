@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
 from stackfluence.catalog import Catalog, open_catalog
 from stackfluence.catalog.books import CatalogRevision
 from stackfluence.catalog.connect import create_engine
+from stackfluence.catalog.policies import LEAD_MS, Policy
+from stackfluence.catalog.tables import Link, Organization
+from stackfluence.facts.policies import DEFAULT_POLICIES, read_policy_books
 from stackfluence.migrate import is_current, migrate
-from stackfluence.vocabulary import ConnectionVendor
-from tests.catalog.samples import a_brand, add_link
+from stackfluence.names import id_bytes
+from stackfluence.vocabulary import ConnectionVendor, KeyKind
+from tests.catalog.samples import AT_MS
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -54,17 +58,30 @@ async def test_a_catalog_of_an_earlier_version_keeps_its_rows_and_gets_the_new_t
     await migrate(empty_url, "v0002")
     assert not await is_current(empty_url)
     catalog = open_catalog(empty_url)
-    brand = await a_brand(catalog)
-    await add_link(catalog, brand.link("reel", tags=["spring"]))
+    async with catalog.writing("cli", AT_MS) as change:  # as an earlier version did it
+        made = await change.add(Organization(name="Brand", currency="EUR", accounting_time_zone="Europe/Berlin"))
+        for kind in KeyKind:
+            await change.add_key(made.id, kind, "first")
+        creator = await change.add_creator(made.id, "emma")
+        campaign = await change.add_campaign(made.id, "summer")
+        owners = {"organization_id": made.id, "creator_id": creator.id, "campaign_id": campaign.id}
+        await change.add(Link(**owners, destination_url="https://shop.brand.example/", tags=["spring"]))
     before = await _rows(catalog)
     assert {table: len(rows) for table, rows in before.items()} == {"organizations": 1, "keys": 2, "links": 1}
     await migrate(empty_url)
     assert await is_current(empty_url)
     assert await _rows(catalog) == before
-    async with catalog.writing("cli") as change:
-        code = await change.add_code(brand.organization_id, "EMMA15", brand.creator.id)
-        await change.add_connection(brand.organization_id, ConnectionVendor.stripe, "Main")
+    async with catalog.reading() as session:
+        (policy,) = await session.scalars(select(Policy))
+    assert (policy.organization_id, policy.created_at) == (made.id, AT_MS)
+    assert id_bytes(policy.id)
+    assert await read_policy_books(catalog) == {made.id: DEFAULT_POLICIES}
+    async with catalog.writing("cli", AT_MS) as change:
+        code = await change.add_code(made.id, "EMMA15", creator.id)
+        await change.add_connection(made.id, ConnectionVendor.stripe, "Main")
+        later = await change.add_policy(made.id, AT_MS + LEAD_MS)
     assert code.id.startswith("cod_")
+    assert later.version == 2
     await catalog.close()
 
 

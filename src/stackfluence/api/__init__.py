@@ -3,27 +3,32 @@
 access     who asks, and the transaction each request works in     problems  every failure, RFC 9457
 rates      how many requests a key may make
 paging     lists by cursor                                         fields    how fields are read and written
-keys hosts creators campaigns posts organization links codes connections   one module a resource
+keys hosts creators campaigns posts organization links codes connections policies   one module a resource
+own_customers   whom a creator earns nothing by
 owners     creators and campaigns by id or name, added when new     place, place_codes  put links and codes in
 imports, code_imports  many at once                                 batches   a thousand lines a transaction
 lines      files of lines, CSV and JSON                             files     Dub's, Bitly's and our own files of links
 qr         a link as a picture
 events reports exports                                              what was measured
 clicks traffic back_test                                            who is real: by click, counted, tried otherwise
-conversions unclaimed_codes                                         whose an order is, and codes that are nobody's
+conversions attribution unclaimed_codes                             whose an order is, why, and codes that are nobody's
+billable                                                            what may be charged for, and what not
 shopify/   connecting a shop                                       install, install_findings  what is missing
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from fastapi import FastAPI
 
 from stackfluence import __version__
 from stackfluence.api import (
     access,
+    attribution,
     back_test,
+    billable,
     campaigns,
     clicks,
     code_imports,
@@ -39,6 +44,8 @@ from stackfluence.api import (
     keys,
     links,
     organization,
+    own_customers,
+    policies,
     posts,
     problems,
     qr,
@@ -68,10 +75,14 @@ _ROUTERS = (
     hosts.routes,
     keys.routes,
     organization.routes,
+    policies.routes,
+    own_customers.routes,
     events.routes,
     reports.routes,
     clicks.routes,
+    attribution.routes,
     conversions.routes,
+    billable.routes,
     traffic.routes,
     back_test.routes,
     exports.routes,
@@ -83,7 +94,7 @@ _ROUTERS = (
 
 def create_api(core: Core) -> FastAPI:
     """Return the core's HTTP API over an open catalog; it must run in the catalog's event loop."""
-    api = FastAPI(
+    api = _Api(
         title="Stackfluence",
         version=__version__,
         description="Influencer traffic, from link to proof. Every request brings a secret key, `sf_sec_…`, as bearer.",
@@ -101,15 +112,23 @@ def create_api(core: Core) -> FastAPI:
     api.add_middleware(access.Gate, core=core, rates=api.state.rates)
     for routes in _ROUTERS:
         api.include_router(routes)
-    _describe(api)
     return api
 
 
-def _describe(api: FastAPI) -> None:
-    """Make the OpenAPI document, once, and add the schemas that no parameter brings in by itself."""
-    schemas = api.openapi()["components"]["schemas"]
-    schemas["Problem"] = problems.SCHEMA
-    schemas |= events.event_schema()
-    for name, body in (("Bulk", imports.Bulk), ("BulkCodes", code_imports.BulkCodes)):
-        bulk = body.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas[name] = {key: value for key, value in bulk.items() if key != "$defs"}
+class _Api(FastAPI):
+    """FastAPI, whose document has the schemas that no parameter brings in by itself.
+
+    It is made when it is first asked for: making it takes longer than all the rest of the API's start.
+    """
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        schemas = document["components"]["schemas"]
+        if "Problem" in schemas:
+            return document
+        schemas["Problem"] = problems.SCHEMA
+        schemas |= events.event_schema()
+        for name, body in (("Bulk", imports.Bulk), ("BulkCodes", code_imports.BulkCodes)):
+            bulk = body.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas[name] = {key: value for key, value in bulk.items() if key != "$defs"}
+        return document

@@ -4,6 +4,7 @@ connect    the database: `reading()`, and `writing()`, the one transaction throu
 tables, sources  what is stored      checks  what is accepted
 changes    what can be changed       recording, paths  what follows from each change by itself
 codes      whom a code names when   hook_secrets  kept readable
+policies   what counts from when on, and creators' own customers
 find       look-ups                  feed    what edges are told
 salts      visitor salts             loads   the order of segments in the event store
 runs       the numbers of derivation runs

@@ -7,16 +7,17 @@ ids, times, revisions and audit entries when they are flushed, at the latest by 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from stackfluence.catalog import checks, codes, paths
-from stackfluence.catalog.books import IdempotencyKey
+from stackfluence.catalog import checks, codes, paths, policies
+from stackfluence.catalog.books import AuditEntry, IdempotencyKey
 from stackfluence.catalog.find import Row, key_hash, resolve_creator
+from stackfluence.catalog.policies import Policy
 from stackfluence.catalog.sources import Code, Connection
 from stackfluence.catalog.tables import Base, Campaign, Creator, CreatorAlias, Host, Key, Link, Organization, Post
 from stackfluence.errors import Conflict, Invalid
@@ -58,10 +59,11 @@ class Change:
         await self.session.flush()
 
     async def add_organization(self, name: str, currency: str, accounting_time_zone: str) -> NewOrganization:
-        """Add an organization with a publishable and a secret key."""
+        """Add an organization with its first policy, a publishable and a secret key."""
         organization = await self.add(
             Organization(name=name, currency=currency, accounting_time_zone=accounting_time_zone)
         )
+        await self.add(policies.first_policy(organization.id))
         _, publishable = await self.add_key(organization.id, KeyKind.publishable, "first publishable key")
         _, secret = await self.add_key(organization.id, KeyKind.secret, "first secret key")
         return NewOrganization(organization.id, publishable, secret)
@@ -208,6 +210,52 @@ class Change:
             await self.delete(code)
         elif code.ends_at is None or code.ends_at > self.at_ms:
             await self.end_code_at(code, self.at_ms)
+
+    async def add_policy(self, organization_id: str, effective_from: int, **columns: Any) -> Policy:
+        """Add a policy; a column of `Policy.TERMS` that isn't given is as in the one that would be in force then.
+
+        Raises Invalid for a beginning less than five minutes ahead, Conflict when another policy begins then.
+        """
+        await policies.check_begin(self.session, organization_id, effective_from, self.at_ms)
+        before = await policies.policy_at(self.session, organization_id, effective_from)
+        terms = {name: getattr(before, name) for name in Policy.TERMS} if before else {}
+        version = await policies.take_version(self.session, organization_id)
+        new = Policy(organization_id=organization_id, version=version, effective_from=effective_from)
+        for name, value in (terms | columns).items():
+            setattr(new, name, value)
+        return await self.add(new)
+
+    async def change_policy(self, policy: Policy, **columns: Any) -> None:
+        """Change columns of a policy that isn't in force yet; raises as `add_policy`, and Conflict when it is."""
+        policies.check_open(policy, self.at_ms)
+        begins = columns.get("effective_from", policy.effective_from)
+        if begins != policy.effective_from:
+            await policies.check_begin(self.session, policy.organization_id, begins, self.at_ms, policy.id)
+        for name, value in columns.items():
+            setattr(policy, name, value)
+        await self.session.flush()
+
+    async def delete_policy(self, policy: Policy) -> None:
+        """Delete a policy that isn't in force yet; raises Conflict when it is."""
+        policies.check_open(policy, self.at_ms)
+        await self.delete(policy)
+
+    async def replace_own_customers(self, creator: Creator, hashes: Collection[str]) -> None:
+        """Make these pseudonyms a creator's own customers from now on, and no others; the log tells how many."""
+        owner = creator.organization_id
+        added, retracted = await policies.replace_own_customers(self.session, owner, creator.id, hashes, self.at_ms)
+        if added or retracted:
+            entry = AuditEntry(
+                organization_id=owner,
+                at=self.at_ms,
+                actor=self.actor,
+                action="own_customers.changed",
+                subject_type="creator",
+                subject_id=creator.id,
+                before={"count": len(set(hashes)) - added + retracted},
+                after={"count": len(set(hashes)), "added": added, "retracted": retracted},
+            )
+            await self.add(entry)
 
     async def add_connection(
         self, organization_id: str, vendor: ConnectionVendor, account: str, *, client_id: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from urllib.parse import urlsplit
@@ -139,6 +140,23 @@ def one_of(field: str, text: str, allowed: type[StrEnum]) -> str:
     if text not in words:
         raise Invalid(f"{field}: must be one of {', '.join(words)}.", field=field)
     return str(text)
+
+
+def words(field: str, texts: Sequence[str], allowed: Sequence[str], *, may_be_empty: bool = False) -> list[str]:
+    """Return words of a closed vocabulary in its order, each once."""
+    unknown = [text for text in texts if text not in allowed]
+    if unknown:
+        raise Invalid(f"{field}: {unknown[0]!r} is none of {', '.join(allowed)}.", field=field)
+    if not texts and not may_be_empty:
+        raise Invalid(f"{field}: name at least one of {', '.join(allowed)}.", field=field)
+    return [word for word in allowed if word in texts]
+
+
+def whole(field: str, number: int, least: int, most: int) -> int:
+    """Return a whole number from `least` to `most`."""
+    if type(number) is not int or not least <= number <= most:
+        raise Invalid(f"{field}: must be a whole number from {least} to {most}.", field=field)
+    return number
 
 
 def period(field: str, start_ms: int | None, end_ms: int | None) -> None:
