@@ -6,6 +6,7 @@
     │   ├── JournalLocked      another process owns the directory
     │   └── JournalDiverged    two different contents claim the same range of sequence numbers
     ├── StoreError             the event store refused or can't be reached
+    │   └── ChecksFailed       facts about to be published contradict each other
     ├── SchemaTooNew           a segment was written by a newer version
     ├── OperationRefused       a command can't be carried out as things are
     ├── Undecryptable          a stored secret doesn't open with the keys that are set
@@ -47,6 +48,10 @@ class JournalDiverged(JournalError):
 
 class StoreError(StackfluenceError):
     """The event store refused the request."""
+
+
+class ChecksFailed(StoreError):
+    """The facts of a run contradict each other, so readers keep what they had."""
 
 
 class SchemaTooNew(StackfluenceError):

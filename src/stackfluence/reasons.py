@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stackfluence.vocabulary import ConversionReason, TrafficClass, TrafficReason
+from stackfluence.vocabulary import ConversionReason, TouchOutcome, TrafficClass, TrafficReason, UnqualifiedReason
 
 FLAGGED = 50  # from here on a click is invalid unless an organization's policy says otherwise
 CERTAIN = 90  # from here on there is no reasonable doubt
@@ -94,6 +94,26 @@ CONVERSION_SENTENCES: Mapping[ConversionReason, str] = {
         "The code was on many more orders than usual, without clicks of its creator; it may have got around by itself."
     ),
     ConversionReason.conflicting_clicks: "Browsers named clicks of several creators for this one order.",
+}
+
+TOUCH_SENTENCES: Mapping[TouchOutcome, str] = {
+    TouchOutcome.paid: "It is paid, by the policy that was in force when the order was placed.",
+    TouchOutcome.eligible: "It could have been paid; the policy's rule gives the order to another touch.",
+    TouchOutcome.invalid_traffic: "The click is invalid traffic.",
+    TouchOutcome.outside_window: "More time lies between click and order than the policy looks back.",
+    TouchOutcome.unconfirmed_touch: "Only somebody told of it whose word the policy doesn't take for this.",
+    TouchOutcome.self_purchase: "The order was placed by one of the creator's own customers.",
+}
+
+UNQUALIFIED_SENTENCES: Mapping[UnqualifiedReason, str] = {
+    UnqualifiedReason.invalid_traffic: "The click is invalid traffic.",
+    UnqualifiedReason.not_measured: "No page told of a visit: the visitor left at once, or it has no snippet.",
+    UnqualifiedReason.no_consent: "The visitor objected to being measured, so nobody knows how long the visit was.",
+    UnqualifiedReason.untrusted_visit: "Only somebody told of the visit whose word the policy doesn't take for this.",
+    UnqualifiedReason.implausible_engagement: "The page told of a longer visit than the time since the click.",
+    UnqualifiedReason.not_engaged: "The visitor saw too few pages and left too soon for the policy.",
+    UnqualifiedReason.repeated_visit: "The same visitor had come by this creator's link shortly before.",
+    UnqualifiedReason.not_derived: "Visits of this day haven't been judged yet.",
 }
 
 

@@ -13,8 +13,10 @@ from stackfluence.api import Core, create_api
 from stackfluence.catalog import Catalog, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.store import Store
+from stackfluence.facts import create_tables
 from stackfluence.settings import Settings
 from tests.api.brands import SECRET, SETTINGS, Brand, add_brand
+from tests.api.ordered import Orders
 from tests.api.stored import Journal, open_journal
 
 
@@ -57,3 +59,10 @@ async def journal(sqlite_url: str, store: Store, tmp_path: Path) -> AsyncIterato
         yield opened
         opened.loader.close()
     await catalog.close()
+
+
+@pytest.fixture
+async def orders(journal: Journal, store: Store) -> Orders:
+    """Open a journal of orders over a store that has the tables of facts."""
+    create_tables(store)
+    return Orders(journal, store)

@@ -14,6 +14,7 @@ from stackfluence.clock import parse_rfc3339
 from stackfluence.events.event import Leaf
 from stackfluence.events.feed import LATEST_MS, Filters
 from stackfluence.events.store import Store
+from stackfluence.facts import DEFAULT_POLICIES
 from stackfluence.facts.derive import DAY_MS, Run, create_tables, derive
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import Brand, errors
@@ -273,7 +274,7 @@ def parameters(**changed: Any) -> dict[str, Any]:
     return {
         "horizon": 1,
         "time_zone": "UTC",
-        "flagged_from": 50,
+        **DEFAULT_POLICIES.parameters(),
         "heaviest_first": HEAVIEST_FIRST,
         "sophisticated": SOPHISTICATED,
         "after_gross": 1000,

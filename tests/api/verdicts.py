@@ -65,7 +65,6 @@ def put_verdicts(
         "to_at": max(moments),
         "as_of": as_of,
         "code_version": "0.1.0",
-        "flagged_from": FLAGGED,
         "clicks": len(rows),
         "facts_hash": "",
     }

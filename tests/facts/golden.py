@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from stackfluence.facts import PolicyBook, PolicyPeriod
 from stackfluence.reasons import score_of
 from stackfluence.vocabulary import TrafficReason
 from tests.facts.days import DAY_START_MS, LATER_MS, Days
@@ -33,10 +34,11 @@ _CLICK_WORDS = {
 }  # fmt: skip
 _EVENT_WORDS = {
     "session", "pageview", "conversion", "engaged", "says", "type", "tier", "renewal", "received", "status", "id",
-    "test", "of",
+    "test", "of", "in",
 }  # fmt: skip
 _VERDICT_WORDS = {"stage", "score", "class", "counts", "because", "stamped", "later", "lifted", "evidence", "sessions",
-                  "pageviews", "conversions", "engaged"}  # fmt: skip
+                  "pageviews", "conversions", "engaged", "unqualified", "duplicate", "policy"}  # fmt: skip
+_POLICY_WORDS = {"from", *PolicyPeriod._fields} - {"from_ms"}
 
 
 def golden_cases() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -61,7 +63,7 @@ def clock_ms(text: str) -> int:
 
 def tell(days: Days, case: Mapping[str, Any]) -> dict[str, list[str]]:
     """Write a case's traffic, load it, and return the clicks of each group."""
-    assert set(case) <= {"story", "judged", "traffic", "verdicts"}, case
+    assert set(case) <= {"story", "judged", "policies", "traffic", "verdicts"}, case
     groups: dict[str, list[str]] = {}
     for group in case["traffic"]:
         assert set(group) <= _CLICK_WORDS, group
@@ -73,6 +75,20 @@ def tell(days: Days, case: Mapping[str, Any]) -> dict[str, list[str]]:
 def judged_ms(case: Mapping[str, Any]) -> int:
     """Return the moment that a case is judged at."""
     return DAY_START_MS + milliseconds(case["judged"]) if "judged" in case else LATER_MS
+
+
+def policies(case: Mapping[str, Any]) -> PolicyBook:
+    """Return the policies of a case, by default those that an organization starts with."""
+    periods = []
+    for told_of in case.get("policies", [{}]):
+        assert set(told_of) <= _POLICY_WORDS, told_of
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in told_of.items()
+        }
+        begins = fields.pop("from", None)
+        at_ms = 0 if begins is None else DAY_START_MS + milliseconds(begins)
+        periods.append(PolicyPeriod(from_ms=at_ms, **fields))
+    return PolicyBook(periods)
 
 
 def _clicks(days: Days, group: Mapping[str, Any]) -> Iterator[str]:
@@ -123,6 +139,8 @@ def _follow(days: Days, click: str, link_id: str, at_ms: int, event: Mapping[str
         fields["event_id"] = f"{click[:24]}{event['id']:012d}"
     if "of" in event:
         fields["session_id"] = f"ses_{event['of']}_{click}"
+    if "in" in event:  # one session of several clicks, or none
+        fields["session_id"] = event["in"] and f"ses_{event['in']}"
     days.after(click, kind, at_ms + milliseconds(event[kind]), **fields)
 
 
@@ -143,5 +161,8 @@ def told(row: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
         "pageviews": row["pageviews"],
         "conversions": row["conversions"],
         "engaged": f"{row['engaged_ms']}ms",
+        "unqualified": row["unqualified_reason"],
+        "duplicate": row["is_duplicate_click"],
+        "policy": row["policy_version"],
     }
     return {word: said[word] for word in expected}

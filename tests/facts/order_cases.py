@@ -32,7 +32,7 @@ from tests.facts.golden import FOLDER, clock_ms, milliseconds
 _TOLD_WORDS = {
     "order", "refund", "identify", "at", "day", "received", "tier", "click", "status", "codes", "revenue", "currency",
     "amount", "reason", "shop", "type", "customer", "email", "test", "renewal", "id", "orders", "every", "amounts",
-    "customer_type", "received_day", "revised", "paid",
+    "customer_type", "received_day", "revised", "paid", "payment", "invoice",
 }  # fmt: skip
 _CLICK_WORDS = {"creator", "campaign", "at", "day", "test", "clicks", "every", "reasons", "stored"}
 _CODE_WORDS = {"code", "creator", "campaign", "from", "to"}
@@ -40,6 +40,7 @@ _CONVERSION_WORDS = {
     "by", "creator", "campaign", "link", "click", "code", "at", "day", "revenue", "net", "refunded", "refunds",
     "unconfirmed_refunds", "other_currency_refunds", "reasons", "evidence", "candidates", "tier", "events", "test",
     "type", "currency", "codes", "amounts", "is_cancelled", "found_tier", "returned", "renewal", "customer_type",
+    "touches", "credits", "unattributed", "billable", "provisional", "base", "net_base",
 }  # fmt: skip
 
 
@@ -82,7 +83,7 @@ def code_periods(case: Mapping[str, Any], number: int = 0) -> list[CodePeriod]:
 
 
 def conversions(days: Days) -> dict[str, dict[str, Any]]:
-    """Return the conversions that are read, by order id or, without one, by event id; none may be there twice."""
+    """Return the conversions that are read, with their touches, by order id or, without one, by event id."""
     found = rows(
         days.store,
         """
@@ -93,6 +94,19 @@ def conversions(days: Days) -> dict[str, dict[str, Any]]:
         """,
         organization_id=days.organization_id,
     )
+    touches = rows(
+        days.store,
+        """
+        select * from attributions
+        where organization_id = {organization_id:String} and (organization_id, toDate(occurred_at), run_id) in (
+            select organization_id, day, max(run_id) from derived_order_days group by organization_id, day
+        )
+        order by conversion_id, place
+        """,
+        organization_id=days.organization_id,
+    )
+    for row in found:
+        row["touches"] = [touch for touch in touches if touch["conversion_id"] == row["conversion_id"]]
     keys = [row["order_id"] or str(row["event_id"]) for row in found]
     assert len(keys) == len(set(keys)), keys
     return dict(zip(keys, found, strict=True))
@@ -143,6 +157,11 @@ def _tell(days: Days, told: Mapping[str, Any], clicks: Mapping[str, str], place:
         fields |= {"click_id": clicks[told["click"]], "click_id_status": status}
     if "id" in told:  # several rows of one event
         fields["event_id"] = str(UUID(int=(DAY_START_MS << 80) + number * 1000 + int(told["id"])))
+    if "payment" in told:
+        fields["payment_id"] = f"{told['payment']}~{number}"
+    if "invoice" in told:
+        days.event("payment", at_ms, order_id=f"{told['invoice']}~{number}", **fields)
+        return
     words = (("customer_hash", "customer"), ("customer_hash", "identify"), ("email_hash", "email"))
     kept = {name: told[word] and f"{told[word]}~{number}" for name, word in words if word in told}
     if "identify" in told:
@@ -201,6 +220,16 @@ def conversion_told(row: Mapping[str, Any], expected: Mapping[str, Any], clicks:
         "currency": row["currency"],
         "codes": [_bare(code) for code in row["coupon_codes"]],
         "amounts": {name: row[name] for name in expected.get("amounts", {})},
+        "base": row["commission_base_cents"],
+        "net_base": row["net_base_micros"],
+        "unattributed": row["unattributed_reason"],
+        "billable": row["non_billable_reason"],
+        "provisional": row["is_provisional"],
+        "touches": [
+            [each["found_by"], _bare(each["creator_id"].removeprefix("crt_")), each["outcome"], each["paid_credits"]]
+            for each in row["touches"]
+        ],
+        "credits": {name: [each[f"{name}_credits"] for each in row["touches"]] for name in expected.get("credits", {})},
     }
     return {word: said[word] for word in expected}
 

@@ -36,7 +36,7 @@ def test_a_run_says_what_it_read_and_by_what(days: Days) -> None:
     tell(days, MIXED)
     done = days.derive()
     (run,) = rows(days.store, "select * from derivation_runs")
-    assert (run["run_id"], run["as_of"], run["clicks"], run["flagged_from"]) == (1, 1, 171, 50)
+    assert (run["run_id"], run["as_of"], run["clicks"], run["policy_versions"]) == (1, 1, 171, [1])
     assert (run["facts_hash"], len(run["facts_hash"])) == (done.facts_hash, 32)
     assert run["code_version"].startswith("0.1.0+")
     assert (run["from_at"].isoformat()[:10], run["to_at"].isoformat()[:10]) == ("2026-11-22", "2026-11-23")
@@ -218,7 +218,7 @@ def test_other_rules_give_other_verdicts_under_their_own_threshold(days: Days) -
     click = days.click(1000, bot_reasons=["hosting_network", "missing_headers"], bot_score=25)
     days.derive(rules=Rules(flagged_from=25))
     assert days.verdicts()[click]["invalid_reason"] == "hosting_network"
-    assert value(days.store, "select max(flagged_from) as f from derivation_runs") == 25
+    assert days.verdicts()[click]["flagged_from"] == 25
     days.derive(rules=Rules(weights={TrafficReason.missing_headers: 90}))
     assert (days.verdicts()[click]["invalid_reason"], days.verdicts()[click]["score"]) == ("missing_headers", 100)
 

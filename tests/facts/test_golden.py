@@ -12,7 +12,7 @@ from stackfluence.facts.derive import FOLDER as FACTS
 from stackfluence.reasons import REASONS
 from stackfluence.vocabulary import TrafficReason
 from tests.facts.days import Days
-from tests.facts.golden import FOLDER, golden_cases, judged_ms, tell, told
+from tests.facts.golden import FOLDER, golden_cases, judged_ms, policies, tell, told
 
 CASES = dict(golden_cases())
 
@@ -22,7 +22,7 @@ def test_the_verdicts_are_those_of_the_case(name: str, shared_days: Days) -> Non
     case = CASES[name]
     shared_days.organization_id = f"org_{list(CASES).index(name):07d}"
     groups = tell(shared_days, case)
-    shared_days.derive(at_ms=judged_ms(case))
+    shared_days.derive(at_ms=judged_ms(case), policies=policies(case))
     verdicts = shared_days.verdicts()
     assert case["verdicts"]
     for group, expected in case["verdicts"].items():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stackfluence.facts import CodeBook, derive_orders
+from stackfluence.facts import CodeBook, Terms, derive_orders
 from stackfluence.facts.orders import FILES
 from stackfluence.reasons import CONVERSION_SENTENCES
 from stackfluence.vocabulary import CandidateOutcome, ConversionReason, FoundBy
@@ -25,7 +25,7 @@ def told(shared_days: Days) -> Told:
     clicks = {name: tell_orders(shared_days, case, number) for number, (name, case) in enumerate(CASES.items())}
     periods = [period for number, case in enumerate(CASES.values()) for period in code_periods(case, number)]
     shared_days.load()
-    derive_orders(shared_days.store, shared_days.run(), [DAY], CodeBook(periods))
+    derive_orders(shared_days.store, shared_days.run(), [DAY], Terms(CodeBook(periods)))
     return clicks, conversions(shared_days)
 
 

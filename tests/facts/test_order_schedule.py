@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackfluence.facts import CodeBook, CodePeriod, derive_orders
+from stackfluence.facts import CodeBook, CodePeriod, Terms, derive, derive_orders
 from stackfluence.facts.derive import DAY_MS
 from stackfluence.facts.order_schedule import OrderSchedule
 from stackfluence.facts.schedule import NEIGHBOUR_MS, PAUSE_MS, DueDay
@@ -37,7 +37,7 @@ def due(schedule: OrderSchedule, days: Days, at_ms: int) -> list[date]:
 
 
 def derived(schedule: OrderSchedule, days: Days, at_ms: int, *chosen: date, codes: CodeBook = CodeBook()) -> None:
-    done = derive_orders(days.store, days.run(at_ms=at_ms), chosen or [DAY], codes, is_scheduled=True)
+    done = derive_orders(days.store, days.run(at_ms=at_ms), chosen or [DAY], Terms(codes), is_scheduled=True)
     for day in done.days:
         schedule.done(DueDay("org_0000001", day.day), done.as_of, 1, 10, at_ms, is_final=day.is_final)
 
@@ -66,6 +66,25 @@ def test_a_refund_finds_the_day_of_an_order_of_last_year(schedule: OrderSchedule
     derived(schedule, days, NOON_MS, LAST_YEAR)
     assert conversions(days)["A1~0"]["refunded_cents"] == 100
     assert due(OrderSchedule(days.store), days, NOON_MS) == []
+
+
+def test_a_refund_finds_the_day_of_an_order_by_its_payment(schedule: OrderSchedule, days: Days) -> None:
+    """The shop names the order, Stripe its invoice, the refund only what paid that, in whatever order they come."""
+    tell(days, {"order": "A1", "day": -400, "revenue": 5000, "payment": "in_1", "tier": "connector"})
+    assert due(schedule, days, NOON_MS - 395 * DAY_MS) == [LAST_YEAR]
+    derived(schedule, days, NOON_MS - 395 * DAY_MS, LAST_YEAR)
+    refund = {"refund": "pi_1", "amount": 100, "tier": "connector", "payment": "pi_1", "shop": "acct_1"}
+    tell(days, refund)
+    assert due(schedule, days, NOON_MS) == [], "nobody has said yet what the payment was for"
+    tell(days, {"invoice": "in_1", "payment": "pi_1", "tier": "connector", "shop": "acct_1"})
+    for looking in (schedule, OrderSchedule(days.store)):
+        assert due(looking, days, NOON_MS) == [LAST_YEAR]
+    derived(schedule, days, NOON_MS, LAST_YEAR)
+    assert conversions(days)["A1~0"]["refunded_cents"] == 100
+    tell(days, refund)
+    assert due(schedule, days, NOON_MS + DAY_MS) == [LAST_YEAR]
+    derived(schedule, days, NOON_MS + DAY_MS, LAST_YEAR)
+    assert conversions(days)["A1~0"]["refunded_cents"] == 200
 
 
 def test_both_days_are_due_when_an_order_moves(schedule: OrderSchedule, days: Days) -> None:
@@ -146,3 +165,47 @@ def test_codes_of_yesterday_are_what_is_usual_today_an_hour_later(schedule: Orde
     assert due(schedule, days, at_ms + PAUSE_MS) == [DAY]
     derived(schedule, days, at_ms + PAUSE_MS, DAY)
     assert due(schedule, days, at_ms + PAUSE_MS + NEIGHBOUR_MS) == [NEXT_DAY]
+
+
+def test_an_order_waits_for_the_verdict_on_its_click_and_for_a_later_one(days: Days) -> None:
+    click = days.click(DAY_MS // 2 - DAY_MS, creator_id="crt_emma")
+    days.event(
+        "conversion", DAY_MS // 2, conversion_type="purchase", order_id="A1", click_id=click, click_id_status="valid",
+        trust_tier="server", revenue_cents=4900, currency="EUR",
+    )  # fmt: skip
+    days.load()
+    schedule, run = OrderSchedule(days.store), days.run()
+    now = run.derived_ms
+    schedule.look(run.as_of, now)
+    done = derive_orders(days.store, run, [DAY], is_scheduled=True)
+    assert [day.is_final for day in done.days] == [False], "its click has no verdict yet"
+    assert conversions(days)["A1"]["is_provisional"]
+    schedule.done(DueDay(days.organization_id, DAY), run.as_of, 1, 0, now, is_final=False)
+    now += 2 * PAUSE_MS
+    schedule.look_at_verdicts(now)
+    assert schedule.due(now, 9) == [], "nothing was derived of its click's day"
+
+    derive(days.store, days.run(), DAY - timedelta(days=1), DAY)
+    schedule.look_at_verdicts(now)
+    assert schedule.due(now, 9) == [DueDay(days.organization_id, DAY)]
+    run = days.run()
+    derive_orders(days.store, run, [DAY], is_scheduled=True)
+    schedule.done(DueDay(days.organization_id, DAY), run.as_of, 1, 0, now, is_final=True)
+    order = conversions(days)["A1"]
+    assert (order["is_provisional"], order["unattributed_reason"]) == (False, "")
+
+    now += DAY_MS
+    derive(days.store, days.run(), DAY - timedelta(days=1), DAY)
+    schedule.look_at_verdicts(now)
+    assert schedule.due(now, 9) == [], "the same verdict again"
+    days.after(click, "pageview", DAY_MS // 2 - DAY_MS + 1000, bot_reasons=["webdriver"])
+    days.load()
+    derive(days.store, days.run(), DAY - timedelta(days=1), DAY)
+    schedule.look_at_verdicts(now)
+    assert schedule.due(now, 9) == [DueDay(days.organization_id, DAY)]
+    derive_orders(days.store, days.run(), [DAY], is_scheduled=True)
+    assert conversions(days)["A1"]["unattributed_reason"] == "invalid_traffic"
+    again = OrderSchedule(days.store)
+    again.look(days.numbers.horizon(), now)
+    again.look_at_verdicts(now)
+    assert again.due(now, 9) == [], "another core finds nothing to do"

@@ -12,7 +12,7 @@ import pytest
 
 from stackfluence.events.statements import Statement
 from stackfluence.events.store import Session, Store
-from stackfluence.facts import CodeBook, create_tables, days_with_orders, derive_orders, highest_run
+from stackfluence.facts import CodeBook, Terms, create_tables, days_with_orders, derive_orders, highest_run
 from stackfluence.facts.derive import DAY_MS, FOR_EVER
 from stackfluence.facts.order_places import SQL as PLACES
 from stackfluence.facts.order_places import place_orders
@@ -51,7 +51,7 @@ def derive(days: Days, *, back: int = 0, **options: Any) -> DerivedOrders:
     days.load()
     at_ms = options.pop("at_ms", LATER_MS)
     chosen = [DAY - timedelta(days=place) for place in range(back, -1, -1)]
-    return derive_orders(days.store, days.run(at_ms=at_ms), chosen, options.pop("codes", codes()), **options)
+    return derive_orders(days.store, days.run(at_ms=at_ms), chosen, Terms(options.pop("codes", codes())), **options)
 
 
 def test_the_same_events_give_the_same_rows_again_and_in_any_order_of_arrival(

@@ -19,8 +19,9 @@ from stackfluence.clock import now_ms
 from stackfluence.errors import Invalid
 from stackfluence.facts.back_test import Change
 from stackfluence.facts.back_test import back_test as compare
+from stackfluence.facts.policies import read_policy_books
 from stackfluence.facts.thresholds import Rules
-from stackfluence.reasons import FLAGGED, MOST, REASONS
+from stackfluence.reasons import MOST, REASONS
 from stackfluence.vocabulary import TrafficReason
 
 MAX_DAYS = 90
@@ -35,7 +36,9 @@ class BackTestQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     days: int = Field(default=30, ge=1, le=MAX_DAYS, description="Days in UTC, today the last.")
-    flagged_from: int = Field(default=FLAGGED, ge=1, le=MOST, description="The score that would be invalid.")
+    flagged_from: int | None = Field(
+        default=None, ge=1, le=MOST, description="The score that would be invalid; by default the policies'."
+    )
     without: list[TrafficReason] = Field(default=[], description="Reasons that would weigh nothing.", max_length=100)
     weights: list[Points] = Field(
         default=[], description=f"Other points, `reason:points`, 0 to {MOST}.", max_length=100
@@ -84,6 +87,8 @@ async def back_test(asked: Annotated[BackTestQuery, Query()], reading: Reads) ->
     Only the sum is made anew. What today's lists would find in stored headers is tried by the command line.
     """
     rules = Rules(asked.flagged_from, weights=dict(map(_weight, asked.weights))).without(asked.without)
+    books = await read_policy_books(reading.core.catalog, reading.organization_id)
+    policies = books[reading.organization_id]
     moment = now_ms()
     to_day = datetime.fromtimestamp(moment / 1000, UTC).date() + timedelta(days=1)
     found = await asyncio.to_thread(
@@ -93,6 +98,7 @@ async def back_test(asked: Annotated[BackTestQuery, Query()], reading: Reads) ->
         to_day - timedelta(days=asked.days),
         to_day,
         rules,
+        policies,
         as_of=await load_horizon(reading.core.catalog),
         now_ms=moment,
     )
@@ -102,7 +108,7 @@ async def back_test(asked: Annotated[BackTestQuery, Query()], reading: Reads) ->
         from_day=found.from_day,
         to_day=found.to_day,
         missing_days=found.missing_days,
-        flagged_from=rules.flagged_from,
+        flagged_from=rules.flagged_from or policies.in_force(moment).flagged_from,
         weights=dict(rules.weights),
         total=BackTested(**_counts(found.total)),
         freed=dict(found.freed.most_common()),

@@ -24,8 +24,9 @@ from stackfluence.events import feed
 from stackfluence.events.event import read_leaf
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row
-from stackfluence.reasons import FLAGGED, REASONS, heaviest, score_of, traffic_class_of
-from stackfluence.vocabulary import ArrivalStage, EventType, TrafficClass, TrafficReason
+from stackfluence.facts import read_policy_books
+from stackfluence.reasons import REASONS, UNQUALIFIED_SENTENCES, heaviest, score_of, traffic_class_of
+from stackfluence.vocabulary import ArrivalStage, EventType, TrafficClass, TrafficReason, UnqualifiedReason
 
 SQL = read_statements(Path(__file__).with_name("clicks.sql"))
 MAX_HISTORY = 20
@@ -53,6 +54,17 @@ class ReasonTold(Told):
     stage: Literal["at_click", "after_click"]
     sentence: str
     is_lifted: bool
+
+
+class Visit(Told):
+    """Whether the click led to a visit that is billed, or else why not; judged by the policy in force at the click."""
+
+    is_qualified: bool
+    unqualified_reason: UnqualifiedReason | None
+    sentence: str = Field(description="The reason for people; empty for a qualified visit.")
+    visited_at: Time | None = Field(description="When the visit began, as the page told it.")
+    is_duplicate_click: bool = Field(description="The same session had come through the same link before.")
+    policy_version: int
 
 
 class Derived(Told):
@@ -105,6 +117,7 @@ class Click(Told):
     sessions: int | None
     pageviews: int | None
     engaged_ms: int | None
+    visit: Visit | None
     country: str
     asn: int = Field(description="The autonomous system, the network it came through; 0 when unknown.")
     in_app_browser: str = Field(description="The app that showed the page; empty for a browser.")
@@ -154,7 +167,7 @@ async def explain_click(click_id: str, asked: Annotated[ClickQuery, Query()], re
     earlier = [row for row in verdicts if row is not current][:MAX_HISTORY]
     creator = await _own(reading, Creator, leaf.get("creator_id", ""))
     campaign = await _own(reading, Campaign, leaf.get("campaign_id", ""))
-    judged = _stamped(leaf) if current is None else _derived(current)
+    judged = await _stamped(reading, leaf) if current is None else _derived(current)
     if current and current["is_scored_again"]:
         again = await reading.core.events.read(SQL["lists_of_click"], **asked_of, last_run=current["run_id"])
         lists = again[0]["list_versions"] if again else {}
@@ -242,18 +255,20 @@ async def _own(reading: Reading, kind: type[Named], identifier: str) -> Named | 
     return row if getattr(row, "organization_id", None) == reading.organization_id else None
 
 
-def _stamped(leaf: dict[str, Any]) -> dict[str, Any]:
+async def _stamped(reading: Reading, leaf: dict[str, Any]) -> dict[str, Any]:
     """Return the members of a click that no run has judged yet: what its edge stamped on it."""
+    books = await read_policy_books(reading.core.catalog, reading.organization_id)
+    flagged_from = books[reading.organization_id].in_force(read_time(leaf["occurred_at"])).flagged_from
     found = known(leaf.get("bot_reasons", []))
     score = leaf.get("bot_score", 0)
-    is_flagged = score >= FLAGGED and bool(found)
+    is_flagged = score >= flagged_from and bool(found)
     verdict = Verdict(
         score=score,
-        flagged_from=FLAGGED,
+        flagged_from=flagged_from,
         traffic_class=traffic_class_of(found) if is_flagged else TrafficClass.valid,
         invalid_reason=heaviest(found) if is_flagged else None,
         is_valid=not is_flagged,
-        is_provisional=is_flagged and _is_provisional(found, FLAGGED),
+        is_provisional=is_flagged and _is_provisional(found, flagged_from),
     )
     return {
         "verdict": verdict,
@@ -263,6 +278,7 @@ def _stamped(leaf: dict[str, Any]) -> dict[str, Any]:
         "sessions": None,
         "pageviews": None,
         "engaged_ms": None,
+        "visit": None,
         "country": leaf.get("country", ""),
         "in_app_browser": leaf.get("in_app_browser", ""),
         "derived": None,
@@ -289,6 +305,7 @@ def _derived(row: Row) -> dict[str, Any]:
         "sessions": row["sessions"],
         "pageviews": row["pageviews"],
         "engaged_ms": row["engaged_ms"],
+        "visit": _visit(row),
         "country": row["country"],
         "in_app_browser": row["in_app_browser"],
         "derived": Derived(
@@ -299,6 +316,21 @@ def _derived(row: Row) -> dict[str, Any]:
             is_scored_again=row["is_scored_again"],
         ),
     }
+
+
+def _visit(row: Row) -> Visit | None:
+    """Return what became of the visit; None of a run that didn't judge visits yet."""
+    if row["unqualified_reason"] == UnqualifiedReason.not_derived:
+        return None
+    visited_ms = _milliseconds(row["visited_at"])
+    return Visit(
+        is_qualified=not row["unqualified_reason"],
+        unqualified_reason=row["unqualified_reason"] or None,
+        sentence=UNQUALIFIED_SENTENCES.get(row["unqualified_reason"], ""),
+        visited_at=visited_ms or None,
+        is_duplicate_click=row["is_duplicate_click"],
+        policy_version=row["policy_version"],
+    )
 
 
 def _earlier(row: Row) -> Earlier:

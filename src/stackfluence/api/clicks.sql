@@ -27,8 +27,7 @@ runs as (
         run_id,
         derived_at,
         as_of,
-        code_version,
-        flagged_from
+        code_version
     from derivation_runs
     where organization_id = {organization_id:String}
     order by run_id
@@ -55,7 +54,8 @@ select
     runs.derived_at as derived_at,
     runs.as_of as as_of,
     runs.code_version as code_version,
-    runs.flagged_from as flagged_from,
+    verdicts.policy_version as policy_version,
+    verdicts.flagged_from as flagged_from,
     verdicts.is_scored_again as is_scored_again,
     toString(verdicts.arrival_stage) as arrival_stage,
     verdicts.sessions as sessions,
@@ -69,7 +69,10 @@ select
     verdicts.evidence as evidence,
     verdicts.score as score,
     toString(verdicts.traffic_class) as traffic_class,
-    toString(verdicts.invalid_reason) as invalid_reason
+    toString(verdicts.invalid_reason) as invalid_reason,
+    toString(verdicts.unqualified_reason) as unqualified_reason,
+    verdicts.visited_at as visited_at,
+    verdicts.is_duplicate_click as is_duplicate_click
 from verdicts
 inner join finished on verdicts.day = finished.day and verdicts.run_id = finished.run_id
 inner join runs on verdicts.run_id = runs.run_id

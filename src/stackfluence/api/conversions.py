@@ -23,7 +23,15 @@ from stackfluence.events.feed import LATEST_MS
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row
 from stackfluence.reasons import CONVERSION_SENTENCES
-from stackfluence.vocabulary import CandidateOutcome, ConversionReason, ConversionType, FoundBy, TrustTier
+from stackfluence.vocabulary import (
+    CandidateOutcome,
+    ConversionReason,
+    ConversionType,
+    FoundBy,
+    NonBillableReason,
+    TrustTier,
+    UnattributedReason,
+)
 
 SQL = read_statements(Path(__file__).with_name("conversions.sql"))
 NO_ID = UUID(int=0)
@@ -80,6 +88,16 @@ class Conversion(Told):
     link_id: str | None
     click_id: str | None
     matched_code: str | None
+    commission_base_cents: int | None = Field(
+        description="Merchandise after discounts, without tax, shipping and gift cards that were sold."
+    )
+    net_base_micros: int | None = Field(
+        description="What is left of it after what came back, in millionths of the currency's smallest unit."
+    )
+    unattributed_reason: UnattributedReason | None = Field(description="Null when a creator is credited with it.")
+    non_billable_reason: NonBillableReason | None = Field(description="Null when it is billable.")
+    is_provisional: bool = Field(description="A click that it names has no verdict yet.")
+    policy_version: int = Field(description="Of the policy in force when it was placed; 0 before it was attributed.")
     reasons: list[OddReason]
     evidence: dict[str, int] = Field(description="The numbers that the reasons rest on.")
 
@@ -107,6 +125,13 @@ class DerivedFrom(Told):
     derived_at: Time
     as_of: int
     code_version: str
+
+    @classmethod
+    def of(cls, row: Row) -> DerivedFrom:
+        """Return the run of a conversion."""
+        return cls(
+            run_id=row["run_id"], derived_at=row["derived_ms"], as_of=row["as_of"], code_version=row["code_version"]
+        )
 
 
 class ExplainedConversion(Conversion):
@@ -137,6 +162,16 @@ class Names:
     def __init__(self, handles: dict[str, str], slugs: dict[str, str]) -> None:
         self.handles = handles
         self.slugs = slugs
+
+    def tell(self, row: Row) -> dict[str, Any]:
+        """Return whom and what a row names, as answers say it."""
+        return {
+            "creator_id": row["creator_id"] or None,
+            "creator_handle": self.handles.get(row["creator_id"]),
+            "campaign_id": row["campaign_id"] or None,
+            "link_id": row["link_id"] or None,
+            "click_id": None if row["click_id"] == NO_ID else str(row["click_id"]),
+        }
 
 
 routes = router("conversions")
@@ -175,6 +210,14 @@ async def list_conversions(asked: Annotated[ConversionQuery, Query()], reading: 
 @routes.get("/conversions/{conversion_id}", responses=MISSING, summary="Explain a conversion")
 async def explain_conversion(conversion_id: str, reading: Reads) -> ExplainedConversion:
     """Tell why an order names this creator and not that one: every code and click that it could have been, in order."""
+    row = await find_conversion(reading, conversion_id)
+    names = await names_of(reading, [row, *row["candidates"]])
+    candidates = [tell_candidate(each, names) for each in row["candidates"]]
+    return ExplainedConversion(**_told(row, names), candidates=candidates, derived=DerivedFrom.of(row))
+
+
+async def find_conversion(reading: Reading, conversion_id: str) -> Row:
+    """Return a conversion with its candidates and its run; raises NotFound."""
     moment = now_ms()
     try:
         wanted = str(UUID(conversion_id))
@@ -189,13 +232,7 @@ async def explain_conversion(conversion_id: str, reading: Reads) -> ExplainedCon
     )
     if not rows:
         raise NotFound(f"There is no conversion {conversion_id!r}.")
-    row = rows[0]
-    names = await names_of(reading, [row, *row["candidates"]])
-    derived = DerivedFrom(
-        run_id=row["run_id"], derived_at=row["derived_ms"], as_of=row["as_of"], code_version=row["code_version"]
-    )
-    candidates = [_candidate(each, names) for each in row["candidates"]]
-    return ExplainedConversion(**_told(row, names), candidates=candidates, derived=derived)
+    return rows[0]
 
 
 async def last_order_run(reading: Reading, moment: int) -> int:
@@ -239,7 +276,8 @@ _PLAIN = (
     "shop", "events", "conversion_type", "is_renewal", "is_test", "trust_tier", "currency", "revenue_cents",
     "subtotal_cents", "discount_cents", "tax_cents", "shipping_cents", "gift_card_cents",
     "presentment_revenue_cents", "refunds", "is_cancelled", "refunded_cents",
-    "unconfirmed_refunds", "other_currency_refunds", "net_revenue_cents", "found_by",
+    "unconfirmed_refunds", "other_currency_refunds", "net_revenue_cents", "found_by", "commission_base_cents",
+    "net_base_micros", "is_provisional", "policy_version",
 )  # fmt: skip
 
 
@@ -247,7 +285,7 @@ def _told(row: Row, names: Names) -> dict[str, Any]:
     """Return the members of Conversion."""
     return {
         **{name: row[name] for name in _PLAIN},
-        **_named(row, names),
+        **names.tell(row),
         "conversion_id": str(row["conversion_id"]),
         "occurred_at": row["occurred_ms"],
         "received_at": row["received_ms"],
@@ -262,22 +300,15 @@ def _told(row: Row, names: Names) -> dict[str, Any]:
         "coupon_codes": list(row["coupon_codes"]),
         "campaign_slug": names.slugs.get(row["campaign_id"]),
         "matched_code": row["matched_code"] or None,
+        "unattributed_reason": row["unattributed_reason"] or None,
+        "non_billable_reason": row["non_billable_reason"] or None,
         "reasons": [_odd(word) for word in row["reasons"]],
         "evidence": dict(sorted(row["evidence"].items())),
     }
 
 
-def _named(row: Row, names: Names) -> dict[str, Any]:
-    return {
-        "creator_id": row["creator_id"] or None,
-        "creator_handle": names.handles.get(row["creator_id"]),
-        "campaign_id": row["campaign_id"] or None,
-        "link_id": row["link_id"] or None,
-        "click_id": None if row["click_id"] == NO_ID else str(row["click_id"]),
-    }
-
-
-def _candidate(row: Row, names: Names) -> Candidate:
+def tell_candidate(row: Row, names: Names) -> Candidate:
+    """Return a candidate as it is told."""
     return Candidate(
         found_by=row["found_by"],
         outcome=row["outcome"],
@@ -285,7 +316,7 @@ def _candidate(row: Row, names: Names) -> Candidate:
         code=row["code"] or None,
         trust_tier=row["trust_tier"],
         event_id=str(row["event_id"]),
-        **_named(row, names),
+        **names.tell(row),
     )
 
 

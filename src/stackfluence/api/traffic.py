@@ -22,7 +22,8 @@ from stackfluence.clock import now_ms
 from stackfluence.errors import Invalid
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row
-from stackfluence.reasons import FLAGGED, REASONS, rank
+from stackfluence.facts import read_policy_books
+from stackfluence.reasons import REASONS, rank
 from stackfluence.vocabulary import TrafficClass
 
 SQL = read_statements(Path(__file__).with_name("traffic.sql"))
@@ -100,13 +101,14 @@ async def count_traffic(asked: Annotated[TrafficQuery, Query()], reading: Reads)
     span = await read_span(reading, asked)
     moment = now_ms()
     (horizon, last_run), after = await _place(reading, asked, moment)
+    policies = (await read_policy_books(reading.core.catalog, reading.organization_id))[reading.organization_id]
     common = {
         "organization_id": reading.organization_id,
         "horizon": horizon,
         "last_run": last_run,
         "now_ms": moment,
         "time_zone": span.time_zone,
-        "flagged_from": FLAGGED,
+        **policies.parameters(),
         "heaviest_first": HEAVIEST_FIRST,
         "sophisticated": SOPHISTICATED,
         **span.filters.subject(),

@@ -140,7 +140,9 @@ stamped as (
         has(bot_reasons, 'possible_duplicate') as is_possible_duplicate,
         score,
         if(
-            score >= {flagged_from:UInt8},
+            score >= {policy_flagged_from:Array(UInt8)}[arrayLastIndex(
+                from_ms -> from_ms <= toUnixTimestamp64Milli(occurred_at), {policy_from:Array(Int64)}
+            )],
             arrayFirst(word -> has(bot_reasons, word), {heaviest_first:Array(String)}),
             ''
         ) as invalid_reason,

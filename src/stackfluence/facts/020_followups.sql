@@ -11,8 +11,8 @@
 -- name: gather_followups
 -- Put what came of the day's clicks into `day_events`.
 insert into day_events (
-    event_type, event_id, node, seq, click_id, occurred_at, is_test, session_id, engaged_ms, conversion_type,
-    is_renewal, is_webdriver, is_idle
+    event_type, event_id, node, seq, click_id, occurred_at, received_at, trust_tier, is_test, session_id, engaged_ms,
+    conversion_type, is_renewal, is_webdriver, is_idle
 )
 select
     event_type,
@@ -21,6 +21,8 @@ select
     seq,
     click_id,
     occurred_at,
+    received_at,
+    trust_tier,
     is_test,
     session_id,
     engaged_ms,

@@ -16,8 +16,8 @@
 -- Put one day's clicks with what followed them into `arrivals`.
 insert into arrivals (
     click_id, node, seq, occurred_at, link_id, creator_id, campaign_id, is_test, visitor_hash, stamped_score,
-    is_scored_again, bot_reasons, in_app_browser, country, sessions, pageviews, engaged_ms, is_webdriver, is_idle,
-    conversions, purchase_after_ms, goal_after_ms, is_comparable, was_seen, is_unseen
+    is_scored_again, bot_reasons, in_app_browser, device_class, country, is_measurable, sessions, pageviews, engaged_ms,
+    is_webdriver, is_idle, conversions, purchase_after_ms, goal_after_ms, is_comparable, was_seen, is_unseen
 )
 with
 
@@ -35,6 +35,7 @@ clicks as (
         bot_score,
         bot_reasons,
         in_app_browser,
+        device_class,
         country,
         is_measurable
     from day_events
@@ -153,7 +154,9 @@ select
         cast(clicks.bot_reasons as Array(String))
     ))) as bot_reasons,
     clicks.in_app_browser as in_app_browser,
+    clicks.device_class as device_class,
     clicks.country as country,
+    clicks.is_measurable as is_measurable,
     followed.sessions as sessions,
     followed.pageviews as pageviews,
     followed.longest_ms as engaged_ms,

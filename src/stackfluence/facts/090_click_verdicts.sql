@@ -2,20 +2,22 @@
 --
 -- Grain:     one row per click of one day (UTC) of one organization.
 -- Reads:     arrivals, creator_pace, creator_hours, bursts, shared_prefix_clicks
--- Writes:    day_verdicts (of this connection), which `derive` copies into click_verdicts
--- Rule:      Reasons are added up by their weights, at most 100; from {flagged_from} on a click is invalid, for the
---            reason that weighs most, general before sophisticated, then by name. A session lifts what is provisional.
+-- Writes:    verdicts (of this connection)
+-- Rule:      The policy in force at the click says which reasons count, from how many points on a click is flagged, and
+--            which classes of traffic are excluded. Reasons are added up by their weights, at most 100; a flagged click
+--            has the class of the reason that weighs most, general before sophisticated, then by name, and where that
+--            class is excluded it is invalid for that reason. A session lifts what is provisional.
 --            Whatever compares a click with others or says what didn't happen counts against unseen clicks alone: who
 --            was seen on the site isn't judged by the neighbours. Each comparison asks for a sample large enough.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 
 -- name: derive_click_verdicts
--- Put one day's verdicts into `day_verdicts`.
-insert into day_verdicts (
+-- Put one day's verdicts into `verdicts`.
+insert into verdicts (
     occurred_at, click_id, link_id, creator_id, campaign_id, is_test, arrival_stage, sessions, pageviews, engaged_ms,
-    conversions, in_app_browser, country, stamped_score, is_scored_again, bot_reasons, later_reasons, lifted_reasons,
-    evidence, score, traffic_class, invalid_reason
+    conversions, in_app_browser, device_class, country, stamped_score, is_scored_again, bot_reasons, later_reasons,
+    lifted_reasons, evidence, score, traffic_class, invalid_reason, policy_version, flagged_from
 )
 with
 
@@ -47,6 +49,7 @@ beside as (
         arrivals.is_scored_again as is_scored_again,
         arrivals.bot_reasons as bot_reasons,
         arrivals.in_app_browser as in_app_browser,
+        arrivals.device_class as device_class,
         arrivals.country as country,
         arrivals.sessions as sessions,
         arrivals.pageviews as pageviews,
@@ -124,6 +127,10 @@ beside as (
 reasoned as (
     select
         *,
+        arrayLastIndex(
+            from_ms -> from_ms <= toUnixTimestamp64Milli(occurred_at), {policy_from:Array(Int64)}
+        ) as policy,
+        {policy_flagged_from:Array(UInt8)}[policy] as flagged_from,
         cast(bot_reasons as Array(String)) as click_reasons,
         arrayFilter(reason -> sessions > 0 and has({provisional:Array(String)}, reason), click_reasons) as lifted,
         arrayFilter(reason -> reason != '', [
@@ -137,7 +144,10 @@ reasoned as (
             if(is_shared, 'shared_prefix', ''),
             if(is_webdriver, 'webdriver', '')
         ]) as later,
-        arrayDistinct(arrayConcat(arrayFilter(reason -> not has(lifted, reason), click_reasons), later)) as counting,
+        arrayFilter(
+            reason -> not has({policy_ignored_reasons:Array(Array(String))}[policy], reason),
+            arrayDistinct(arrayConcat(arrayFilter(reason -> not has(lifted, reason), click_reasons), later))
+        ) as counting,
         least({most:UInt8}, arraySum(
             reason -> transform(reason, {reason_names:Array(String)}, {reason_weights:Array(Int32)}, 0), counting
         )) as points,
@@ -148,7 +158,10 @@ reasoned as (
                 reason
             ),
             counting
-        )[1] as heaviest
+        )[1] as heaviest,
+        transform(heaviest, {reason_names:Array(String)}, {reason_classes:Array(String)}, '') as heaviest_class,
+        points >= flagged_from
+        and has({policy_excluded_classes:Array(Array(String))}[policy], heaviest_class) as is_invalid
     from beside
 )
 
@@ -165,6 +178,7 @@ select
     engaged_ms,
     conversions,
     in_app_browser,
+    device_class,
     country,
     stamped_score,
     is_scored_again,
@@ -222,9 +236,8 @@ select
         )
     ) as Map(String, Int64)) as evidence,
     toUInt8(points) as score,
-    multiIf(
-        points < {flagged_from:UInt8}, 'valid',
-        transform(heaviest, {reason_names:Array(String)}, {reason_classes:Array(String)}, '')
-    ) as traffic_class,
-    if(points < {flagged_from:UInt8}, '', heaviest) as invalid_reason
+    if(is_invalid, heaviest_class, 'valid') as traffic_class,
+    if(is_invalid, heaviest, '') as invalid_reason,
+    {policy_versions:Array(UInt32)}[policy] as policy_version,
+    flagged_from
 from reasoned;

@@ -16,7 +16,7 @@ insert into order_rows (
     order_place, event_type, event_id, node, seq, occurred_at, received_at, version_at, trust_tier, tier, click_id,
     click_id_status, conversion_type, shop, order_id, customer_type, is_renewal, is_test, currency, revenue_cents,
     subtotal_cents, discount_cents, tax_cents, shipping_cents, gift_card_cents, presentment_currency,
-    presentment_revenue_cents, coupon_codes, refund_amount_cents, reason
+    presentment_revenue_cents, gift_card_sales_cents, coupon_codes, refund_amount_cents, reason
 )
 with
 
@@ -71,6 +71,11 @@ select
     gift_card_cents,
     presentment_currency,
     presentment_revenue_cents,
+    -- gift cards that were sold: payment for something later, no merchandise
+    arraySum(
+        sold -> tupleElement(sold, 'subtotal_cents') - tupleElement(sold, 'discount_cents'),
+        arrayFilter(sold -> tupleElement(sold, 'is_gift_card'), lines)
+    ) as gift_card_sales_cents,
     coupon_codes,
     refund_amount_cents,
     reason

@@ -21,7 +21,8 @@ insert into day_orders (
     order_place, conversion_id, occurred_at, before_ms, shop, order_id, event_id, amounts_event_id, events, received_at,
     conversion_type, customer_type, is_renewal, is_test, trust_tier, tier, currency, revenue_cents, subtotal_cents,
     discount_cents, tax_cents, shipping_cents, gift_card_cents, presentment_currency, presentment_revenue_cents,
-    refunds, unconfirmed_refunds, is_cancelled, other_currency_refunds, refunded_cents, refunded_by_reason, coupon_codes
+    gift_card_sales_cents, refunds, unconfirmed_refunds, is_cancelled, other_currency_refunds, refunded_cents,
+    refunded_by_reason, coupon_codes
 )
 with
 
@@ -86,7 +87,8 @@ chosen as (
         latest.shipping_cents as shipping_cents,
         latest.gift_card_cents as gift_card_cents,
         latest.presentment_currency as presentment_currency,
-        latest.presentment_revenue_cents as presentment_revenue_cents
+        latest.presentment_revenue_cents as presentment_revenue_cents,
+        latest.gift_card_sales_cents as gift_card_sales_cents
     from orders
     inner join order_rows as first_row on orders.first_id = first_row.event_id
     inner join order_rows as latest on orders.amounts_id = latest.event_id
@@ -170,6 +172,7 @@ select
     chosen.gift_card_cents as gift_card_cents,
     chosen.presentment_currency as presentment_currency,
     chosen.presentment_revenue_cents as presentment_revenue_cents,
+    chosen.gift_card_sales_cents as gift_card_sales_cents,
     toUInt32(returned.refunds) as refunds,
     toUInt32(returned.unconfirmed_refunds) as unconfirmed_refunds,
     returned.is_cancelled as is_cancelled,

@@ -1,13 +1,13 @@
 -- Order candidates: whoever an order of the day may name.
 --
--- Grain:     one row per order and code on it, click ID that it carried, click ID that its customer carried elsewhere.
+-- Grain:     one row per order and code on it, or click ID that it or its customer carried.
 -- Reads:     day_orders, order_rows, customer_rows, order_clicks, code_words, code_periods
 -- Writes:    order_candidates (of this connection)
 -- Rule:      A creator's code that is live when the order is placed goes before a click. Of codes the one goes first
 --            whose creator's click is there, too, then the one that stands first on the order. Clicks that a server or
 --            connector tells of go before those that a browser alone tells of: who knows an order's number could say
---            so. Among these, one that the order carries goes before one that its customer carried elsewhere within 30
---            days, and then the last one goes first. A code that nobody owns takes nothing from a click. On an order
+--            so. Among these the last one goes first, whether the order carries it or its customer carried it elsewhere
+--            within 30 days. A code that nobody owns takes nothing from a click. On an order
 --            that a server or connector tells of, a code that only a browser tells of isn't believed. What can't be
 --            named is kept with the reason.
 -- Lookback:  30 days between click and order, where the order doesn't carry the click's ID itself
@@ -45,25 +45,24 @@ carried as (
 told as (
     select
         order_place,
-        way,
         click_id,
-        min(tier) as best_tier,
-        argMin(trust_tier, (tier, event_id)) as best_trust_tier,
-        argMin(event_id, (tier, event_id)) as best_event_id
+        min(way) as closest_way,
+        argMin((way, tier, trust_tier, event_id), (tier > 2, way, tier, event_id)) as best
     from carried
-    group by order_place, way, click_id
+    group by order_place, click_id
 ),
 
 clicks as (
     select
         told.order_place as order_place,
-        told.way as way,
+        told.best.1 as way,
         toInt64(bitShiftRight(toUInt128(told.click_id), 80)) as clicked_ms,
         multiIf(
             order_clicks.click_id != told.click_id, 'unknown_click',
             order_clicks.is_test != day_orders.is_test, 'test_click',
             clicked_ms > day_orders.before_ms, 'after_order',
-            told.way = 3 and clicked_ms + 2592000000 < toUnixTimestamp64Milli(day_orders.occurred_at), 'too_old',
+            told.closest_way = 3
+            and clicked_ms + 2592000000 < toUnixTimestamp64Milli(day_orders.occurred_at), 'too_old',
             ''
         ) as refusal,
         order_clicks.creator_id as creator_id,
@@ -73,9 +72,9 @@ clicks as (
         '' as code,
         '' as code_key,
         toUInt32(0) as position,
-        told.best_tier as tier,
-        toString(told.best_trust_tier) as trust_tier,
-        told.best_event_id as event_id
+        told.best.2 as tier,
+        toString(told.best.3) as trust_tier,
+        told.best.4 as event_id
     from told
     inner join day_orders on told.order_place = day_orders.order_place
     left join order_clicks on told.click_id = order_clicks.click_id
@@ -176,11 +175,11 @@ ranked as (
                 way != 1,
                 way = 1 and not has_click,
                 way != 1 and tier > 2,
-                way,
                 -clicked_ms,
+                way,
                 position,
                 code_key,
-                click_id
+                toString(click_id)
         ) as rank
     from beside
 )

@@ -1,14 +1,17 @@
--- Conversions: an order, the creator it names, and how that was found.
+-- Conversions: an order, the creator it names, how that was found, and what of it a creator can be paid for.
 --
 -- Grain:     one row per order of one day (UTC) of one organization.
--- Reads:     day_orders, order_candidates, code_pace
+-- Reads:     day_orders, order_candidates, code_pace, day_attributions
 -- Writes:    day_conversions (of this connection), which `derive_orders` copies into conversions
 -- Rule:      The first candidate is named. An order that a code named has the campaign of the code or, where it has
 --            none, that of the creator's click, and that click itself where there is one. Net is what is left when
 --            everything that came back is subtracted, at least nothing. An order by a code is part of a spike when it
 --            has no click of the creator, at least {code_orders} orders of the day have the code, {code_times} times
 --            as many as usual, and the creator's clicks are fewer than these. Clicks conflict when browsers tell of
---            clicks of several creators for one order.
+--            clicks of several creators for one order. The commission base is merchandise after discounts, without
+--            tax, shipping and gift cards that were sold; where the parts aren't told, revenue without tax and
+--            shipping. What comes back takes the same share of it as of the revenue. A test, an order that nobody told of
+--            whose word the policy takes, and one that no touch is credited with can't be billed.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 
@@ -19,7 +22,8 @@ insert into day_conversions (
     customer_type, is_renewal, is_test, trust_tier, currency, revenue_cents, subtotal_cents, discount_cents, tax_cents,
     shipping_cents, gift_card_cents, presentment_currency, presentment_revenue_cents, refunds, unconfirmed_refunds,
     is_cancelled, other_currency_refunds, refunded_cents, refunded_by_reason, net_revenue_cents, coupon_codes, found_by,
-    found_tier, creator_id, campaign_id, link_id, click_id, matched_code, candidates, unknown_clicks, reasons, evidence
+    found_tier, creator_id, campaign_id, link_id, click_id, matched_code, candidates, unknown_clicks, policy_version,
+    commission_base_cents, net_base_micros, unattributed_reason, non_billable_reason, is_provisional, reasons, evidence
 )
 with
 
@@ -80,6 +84,45 @@ paced as (
         and code_clicks < code_orders as is_spike
     from named
     inner join code_pace on named.code_key = code_pace.code_key and named.creator_id = code_pace.creator_id
+),
+
+priced as (
+    select
+        order_place,
+        arrayLastIndex(
+            from_ms -> from_ms <= least(toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at)),
+            {policy_from:Array(Int64)}
+        ) as policy,
+        multiIf(
+            subtotal_cents is not null,
+            coalesce(subtotal_cents, 0) - coalesce(discount_cents, 0) - gift_card_sales_cents,
+            revenue_cents is not null,
+            coalesce(revenue_cents, 0)
+            - coalesce(tax_cents, 0)
+            - coalesce(shipping_cents, 0)
+            - gift_card_sales_cents,
+            null
+        ) as parts_cents,
+        if(parts_cents is null, null, greatest(0, coalesce(parts_cents, 0))) as base_cents,
+        toInt128(coalesce(base_cents, 0)) * 1000000 as base_micros,
+        toInt128(greatest(1, coalesce(revenue_cents, 0))) as whole_cents,
+        toInt64(if(
+            is_cancelled,
+            toInt128(0),
+            base_micros - if(coalesce(revenue_cents, 0) > 0, intDiv(base_micros * refunded_cents, whole_cents), 0)
+        )) as left_micros,
+        if(base_cents is null, null, left_micros) as net_micros
+    from day_orders
+),
+
+attributed as (
+    select
+        conversion_id,
+        sum(paid_credits) as paid,
+        argMin(toString(outcome), place) as first_outcome,
+        max(is_provisional) as was_provisional
+    from day_attributions
+    group by conversion_id
 )
 
 select
@@ -132,6 +175,22 @@ select
         everyone.ranked
     ) as candidates,
     everyone.unknown_clicks as unknown_clicks,
+    {policy_versions:Array(UInt32)}[priced.policy] as policy_version,
+    priced.base_cents as commission_base_cents,
+    priced.net_micros as net_base_micros,
+    multiIf(
+        attributed.paid > 0, '',
+        attributed.first_outcome = '', 'no_touch',
+        attributed.first_outcome
+    ) as unattributed_reason,
+    multiIf(
+        day_orders.is_test, 'test',
+        not has({policy_conversion_tiers:Array(Array(String))}[priced.policy], toString(day_orders.trust_tier)),
+        'unconfirmed',
+        unattributed_reason != '', 'unattributed',
+        ''
+    ) as non_billable_reason,
+    attributed.was_provisional as is_provisional,
     arrayFilter(reason -> reason != '', [
         if(paced.is_spike and not own_clicks.has_click, 'code_spike', ''),
         if(everyone.browser_creators > 1, 'conflicting_clicks', '')
@@ -156,4 +215,6 @@ from day_orders
 left join named on day_orders.order_place = named.order_place
 left join own_clicks on day_orders.order_place = own_clicks.order_place
 left join everyone on day_orders.order_place = everyone.order_place
-left join paced on day_orders.order_place = paced.order_place;
+left join paced on day_orders.order_place = paced.order_place
+left join attributed on day_orders.conversion_id = attributed.conversion_id
+left join priced on day_orders.order_place = priced.order_place;

@@ -4,6 +4,7 @@ thresholds  when what follows a click speaks against it
 derive      a run: the numbered statements, day by day, then the pointer that readers follow
 score_again today's rules and lists over headers that are still kept
 back_test   what another threshold, weight or list would have changed, per creator, without writing anything
+policies    what counts, and from when on        checks  what must hold before readers see a run
 schedule    which days have to be derived again, found in the store itself
 orders      a run over orders: one conversion each, the creator it names, how that was found
 codes       whose a code is            order_places, order_schedule  which day an old order is of, and when again
@@ -13,10 +14,19 @@ schema.sql  the tables that are kept        work.sql, order_work.sql  those of o
 from stackfluence.facts.back_test import BackTest, Change, back_test
 from stackfluence.facts.codes import CodeBook, CodePeriod, read_code_books
 from stackfluence.facts.derive import Derived, DerivedDay, Run, create_tables, derive, highest_run
-from stackfluence.facts.orders import DerivedOrderDay, DerivedOrders, days_with_orders, derive_orders
+from stackfluence.facts.orders import DerivedOrderDay, DerivedOrders, Terms, days_with_orders, derive_orders
+from stackfluence.facts.policies import (
+    DEFAULT_POLICIES,
+    OwnCustomerPeriod,
+    PolicyBook,
+    PolicyPeriod,
+    read_own_customers,
+    read_policy_books,
+)
 from stackfluence.facts.thresholds import Rules, Thresholds
 
 __all__ = [
+    "DEFAULT_POLICIES",
     "BackTest",
     "Change",
     "CodeBook",
@@ -25,8 +35,12 @@ __all__ = [
     "DerivedDay",
     "DerivedOrderDay",
     "DerivedOrders",
+    "OwnCustomerPeriod",
+    "PolicyBook",
+    "PolicyPeriod",
     "Rules",
     "Run",
+    "Terms",
     "Thresholds",
     "back_test",
     "create_tables",
@@ -35,4 +49,6 @@ __all__ = [
     "derive_orders",
     "highest_run",
     "read_code_books",
+    "read_own_customers",
+    "read_policy_books",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row, Session, Store
 from stackfluence.facts.derive import SETTINGS, day_ms
+from stackfluence.facts.policies import DEFAULT_POLICIES, PolicyBook
 from stackfluence.facts.score_again import scored_pages
 from stackfluence.facts.thresholds import RECOMPUTABLE, Rules
 
@@ -67,12 +68,15 @@ def back_test(
     from_day: date,
     to_day: date,
     rules: Rules,
+    policies: PolicyBook = DEFAULT_POLICIES,
     *,
     as_of: int,
     now_ms: int,
     scores_again: bool = False,
 ) -> BackTest:
     """Compare the verdicts that are read for days [from_day, to_day), UTC, with those that `rules` would give.
+
+    `policies` are those of the organization, as a derivation has them.
 
     With `scores_again`, headers that are still kept are asked again: `as_of` is the last finished load, `now_ms` says
     which headers and which verdicts have expired. Blocks for as long as the queries take; raises StoreError.
@@ -94,6 +98,7 @@ def back_test(
             **chosen,
             **span,
             recomputable=sorted(RECOMPUTABLE),
+            **rules.judged_by(policies).parameters(),
             **rules.points(),
         )
     finally:

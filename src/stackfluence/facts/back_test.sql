@@ -60,6 +60,9 @@ verdicts as (
     select
         click_id,
         creator_id,
+        arrayLastIndex(
+            from_ms -> from_ms <= toUnixTimestamp64Milli(occurred_at), {policy_from:Array(Int64)}
+        ) as policy,
         sessions,
         cast(bot_reasons as Array(String)) as stamped,
         cast(later_reasons as Array(String)) as later,
@@ -97,23 +100,35 @@ reasoned as (
             ),
             verdicts.stamped
         ) as click_reasons,
-        arrayDistinct(arrayConcat(
-            arrayFilter(
-                reason -> verdicts.sessions = 0 or not has({provisional:Array(String)}, reason), click_reasons
-            ),
-            verdicts.later
-        )) as counting,
+        arrayFilter(
+            reason -> not has({policy_ignored_reasons:Array(Array(String))}[verdicts.policy], reason),
+            arrayDistinct(arrayConcat(
+                arrayFilter(
+                    reason -> verdicts.sessions = 0 or not has({provisional:Array(String)}, reason), click_reasons
+                ),
+                verdicts.later
+            ))
+        ) as counting,
         least({most:UInt8}, arraySum(
             reason -> transform(reason, {reason_names:Array(String)}, {reason_weights:Array(Int32)}, 0), counting
         )) as points,
-        if(points < {flagged_from:UInt8}, '', arraySort(
+        arraySort(
             reason -> (
                 -transform(reason, {reason_names:Array(String)}, {reason_weights:Array(Int32)}, 0),
                 transform(reason, {reason_names:Array(String)}, {reason_classes:Array(String)}, ''),
                 reason
             ),
             counting
-        )[1]) as reason_after
+        )[1] as heaviest,
+        if(
+            points >= {policy_flagged_from:Array(UInt8)}[verdicts.policy]
+            and has(
+                {policy_excluded_classes:Array(Array(String))}[verdicts.policy],
+                transform(heaviest, {reason_names:Array(String)}, {reason_classes:Array(String)}, '')
+            ),
+            heaviest,
+            ''
+        ) as reason_after
     from verdicts
     left join scored on verdicts.click_id = scored.click_id
 )

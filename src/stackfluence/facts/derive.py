@@ -1,10 +1,11 @@
-"""Derivation: what the clicks of a day mean, by the .sql files of this folder from 010 to 090, in their order.
+"""Derivation: what the clicks of a day mean, by the .sql files of this folder from 010 to 097, in their order.
 
 What orders mean is derived by `orders.py`, from 110 on.
 
 A run reads events up to a load, writes its verdicts day by day, says that it is complete, and last lets readers see its
-days. One that dies before leaves rows that nobody reads. The same events, rules and moment give the same rows, whatever
-order they arrived in; `facts_hash` says so in 32 digits.
+days. One that dies before, or finds that its own rows contradict each other, leaves rows that nobody reads. The same
+events, rules, policies and moment give the same rows, whatever order they arrived in; `facts_hash` says so in 32
+digits.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import msgspec
 from stackfluence import __version__
 from stackfluence.events.statements import Statement, read_statements
 from stackfluence.events.store import Session, Store
+from stackfluence.facts.checks import check
+from stackfluence.facts.policies import DEFAULT_POLICIES, PolicyBook
 from stackfluence.facts.score_again import score_again
 from stackfluence.facts.thresholds import Rules
 
@@ -36,6 +39,7 @@ FINAL_AFTER_MS = 2 * DAY_MS  # a day is over, and 24 hours have passed since its
 PROVISIONAL_SECONDS = 7 * 86_400  # how long a scheduled run's rows of an unfinished day are read
 STAY_SECONDS = 86_400  # how much longer they stay, for clocks that differ and readers that are slow
 FOR_EVER = 2**32 - 1
+GENERATION = 1  # the form of facts: days of an older one are derived again
 SETTINGS = {
     "join_use_nulls": "0",
     "session_timeout": "3600",
@@ -77,6 +81,7 @@ class DerivedDay:
     day: date
     clicks: int
     valid: int
+    qualified: int
     facts_hash: str
     is_final: bool
     is_kept: bool
@@ -93,15 +98,15 @@ class Derived:
     days: tuple[DerivedDay, ...]
     clicks: int
     valid: int
+    qualified: int
     scored_again: int
     facts_hash: str
+    warnings: tuple[str, ...]
 
 
 def create_tables(store: Store) -> None:
     """Create the tables of facts that don't exist yet; again is harmless."""
-    with store.session() as session:
-        for statement in SCHEMA.values():
-            session.run(statement)
+    store.create(SCHEMA)
 
 
 def highest_run(store: Store) -> int:
@@ -123,6 +128,7 @@ def derive(
     from_day: date,
     to_day: date,
     *,
+    policies: PolicyBook = DEFAULT_POLICIES,
     rules: Rules = Rules(),
     scores_again: bool = False,
     is_scheduled: bool = False,
@@ -131,18 +137,21 @@ def derive(
     """Derive days [from_day, to_day), UTC, of the click, of an organization; readers see them once all are done.
 
     `scores_again` first asks today's rules and lists about the headers that are still kept. A scheduled run leaves a
-    day alone that it finds unchanged, and its rows of a day that isn't final go after a week. Raises StoreError.
+    day alone that it finds unchanged, and its rows of a day that isn't final go after a week. Raises StoreError, and
+    ChecksFailed when what it wrote contradicts itself.
     """
     chosen = list(days_between(from_day, to_day))
     session = store.open_session(SETTINGS)
     try:
         again = 0
         derived: list[DerivedDay] = []
+        warnings: list[str] = []
         for done, day in enumerate(chosen):
             tell(done, len(chosen))
             if scores_again:
                 again += score_again(session, run.run_id, run.organization_id, run.as_of, run.derived_ms, day_ms(day))
-            counted = derive_day(session, run, day, rules)
+            counted = derive_day(session, run, day, policies, rules)
+            warnings += check(session, "clicks", day)
             derived.append(_publish(session, run, day, counted, is_scheduled))
         tell(len(chosen), len(chosen))
         result = Derived(
@@ -151,17 +160,19 @@ def derive(
             tuple(derived),
             sum(day.clicks for day in derived),
             sum(day.valid for day in derived),
+            sum(day.qualified for day in derived),
             again,
             joined(day.facts_hash for day in derived),
+            tuple(warnings),
         )
-        _finish(session, run, chosen, result, rules)
+        _finish(session, run, chosen, result, policies, rules)
     finally:
         session.close()
     return result
 
 
-def derive_day(session: Session, run: Run, day: date, rules: Rules) -> dict[str, Any]:
-    """Fill the session's `day_verdicts`; returns clicks, valid and facts_hash. Raises StoreError."""
+def derive_day(session: Session, run: Run, day: date, policies: PolicyBook, rules: Rules) -> dict[str, Any]:
+    """Fill the session's `day_verdicts`; returns clicks, valid, qualified and facts_hash. Raises StoreError."""
     for statement in WORK.values():
         session.run(statement)
     parameters = {
@@ -170,6 +181,7 @@ def derive_day(session: Session, run: Run, day: date, rules: Rules) -> dict[str,
         "as_of": run.as_of,
         "derived_ms": run.derived_ms,
         "day_ms": day_ms(day),
+        **rules.judged_by(policies).parameters(),
         **rules.parameters(),
     }
     for statement in STEPS:
@@ -212,21 +224,24 @@ def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_
     if is_scheduled:
         asked = {"organization_id": run.organization_id, "day": day, "now_ms": run.derived_ms}
         pointers = session.rows(SQL["last_pointer"], **asked)
-        is_written = not pointers or (pointers[0]["facts_hash"], pointers[0]["is_final"]) != (
-            counted["facts_hash"],
-            stay.is_final,
-        )
+        is_written = not pointers or pointers[0] != {
+            "is_final": stay.is_final,
+            "facts_hash": counted["facts_hash"],
+            "generation": GENERATION,
+        }
     if is_written:
-        session.run(
-            SQL["publish_verdicts"],
-            run_id=run.run_id,
-            organization_id=run.organization_id,
-            expires_s=stay.rows_expire_s,
-        )
+        for name in ("publish_verdicts", "publish_counts"):
+            session.run(
+                SQL[name],
+                run_id=run.run_id,
+                organization_id=run.organization_id,
+                expires_s=stay.rows_expire_s,
+            )
     return DerivedDay(
         day,
         counted["clicks"],
         counted["valid"],
+        counted["qualified"],
         counted["facts_hash"],
         stay.is_final,
         stay.is_kept,
@@ -235,7 +250,9 @@ def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_
     )
 
 
-def _finish(session: Session, run: Run, days: Sequence[date], result: Derived, rules: Rules) -> None:
+def _finish(
+    session: Session, run: Run, days: Sequence[date], result: Derived, policies: PolicyBook, rules: Rules
+) -> None:
     if not days:
         return
     span = {"from_ms": day_ms(days[0]), "to_ms": day_ms(days[-1]) + DAY_MS}
@@ -253,9 +270,10 @@ def _finish(session: Session, run: Run, days: Sequence[date], result: Derived, r
         code_version=code_version(rules),
         list_names=sorted(lists),
         list_values=[", ".join(sorted(lists[name])) for name in sorted(lists)],
-        flagged_from=rules.flagged_from,
+        run_policies=policies.versions_between(**span),
         clicks=result.clicks,
         facts_hash=result.facts_hash,
+        warnings=list(result.warnings),
     )
     written = [day for day in result.days if day.is_written]
     if written:
@@ -267,5 +285,6 @@ def _finish(session: Session, run: Run, days: Sequence[date], result: Derived, r
             kept=[day.is_kept for day in written],
             day_clicks=[day.clicks for day in written],
             hashes=[day.facts_hash for day in written],
+            generation=GENERATION,
             ends=[day.expires_s for day in written],
         )

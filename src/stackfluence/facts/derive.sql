@@ -2,10 +2,13 @@
 -- The highest run that left anything in this store; a catalog that was restored continues behind it.
 select greatest(
     (select coalesce(max(run_id), 0) as run_id from click_verdicts),
+    (select coalesce(max(run_id), 0) as run_id from click_counts),
     (select coalesce(max(run_id), 0) as run_id from derivation_runs),
     (select coalesce(max(run_id), 0) as run_id from derived_days),
     (select coalesce(max(run_id), 0) as run_id from scored_clicks),
     (select coalesce(max(run_id), 0) as run_id from conversions),
+    (select coalesce(max(run_id), 0) as run_id from attributions),
+    (select coalesce(max(run_id), 0) as run_id from self_purchases),
     (select coalesce(max(run_id), 0) as run_id from order_runs),
     (select coalesce(max(run_id), 0) as run_id from derived_order_days),
     (select coalesce(max(run_id), 0) as run_id from same_customers),
@@ -17,11 +20,14 @@ select greatest(
 select
     count() as clicks,
     countIf(invalid_reason = '') as valid,
+    countIf(unqualified_reason = '') as qualified,
     lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
         occurred_at, click_id, link_id, creator_id, campaign_id, is_test, toString(arrival_stage), sessions, pageviews,
-        engaged_ms, conversions, toString(in_app_browser), toString(country), stamped_score, is_scored_again,
+        engaged_ms, conversions, toString(in_app_browser), toString(device_class), toString(country), stamped_score,
+        is_scored_again,
         cast(bot_reasons as Array(String)), cast(later_reasons as Array(String)), cast(lifted_reasons as Array(String)),
-        cast(evidence as Map(String, Int64)), score, toString(traffic_class), toString(invalid_reason)
+        cast(evidence as Map(String, Int64)), score, toString(traffic_class), toString(invalid_reason), policy_version,
+        flagged_from, session_id, visited_at, toString(unqualified_reason), is_duplicate_click
     ))))) as facts_hash
 from day_verdicts;
 
@@ -29,8 +35,9 @@ from day_verdicts;
 -- Copy the day at hand into click_verdicts; nobody reads it there before the run's pointer.
 insert into click_verdicts (
     run_id, organization_id, occurred_at, click_id, link_id, creator_id, campaign_id, is_test, arrival_stage, sessions,
-    pageviews, engaged_ms, conversions, in_app_browser, country, stamped_score, is_scored_again, bot_reasons,
-    later_reasons, lifted_reasons, evidence, score, traffic_class, invalid_reason, expires_at
+    pageviews, engaged_ms, conversions, in_app_browser, device_class, country, stamped_score, is_scored_again,
+    bot_reasons, later_reasons, lifted_reasons, evidence, score, traffic_class, invalid_reason, policy_version,
+    flagged_from, session_id, visited_at, unqualified_reason, is_duplicate_click, expires_at
 )
 select
     {run_id:UInt64} as run_id,
@@ -47,6 +54,7 @@ select
     engaged_ms,
     conversions,
     in_app_browser,
+    device_class,
     country,
     stamped_score,
     is_scored_again,
@@ -57,14 +65,55 @@ select
     score,
     traffic_class,
     invalid_reason,
+    policy_version,
+    flagged_from,
+    session_id,
+    visited_at,
+    unqualified_reason,
+    is_duplicate_click,
     toDateTime({expires_s:UInt32}, 'UTC') as expires_at
 from day_verdicts;
+
+-- name: publish_counts
+-- Count the day at hand by quarters of an hour, so that the days of every time zone add up. Nobody reads it there
+-- before the run's pointer.
+insert into click_counts (
+    run_id, organization_id, quarter_at, creator_id, campaign_id, link_id, is_test, country, device_class,
+    in_app_browser, arrival_stage, traffic_class, invalid_reason, unqualified_reason, is_possible_duplicate, clicks,
+    sessions, pageviews, engaged_ms, expires_at
+)
+select
+    {run_id:UInt64} as run_id,
+    {organization_id:String} as organization_id,
+    toStartOfFifteenMinutes(toDateTime(occurred_at, 'UTC')) as quarter_at,
+    creator_id,
+    campaign_id,
+    link_id,
+    is_test,
+    country,
+    device_class,
+    in_app_browser,
+    arrival_stage,
+    traffic_class,
+    invalid_reason,
+    unqualified_reason,
+    has(bot_reasons, 'possible_duplicate') as is_possible_duplicate,
+    count() as counted_clicks,
+    sum(day_verdicts.sessions) as counted_sessions,
+    sum(day_verdicts.pageviews) as counted_pageviews,
+    sum(day_verdicts.engaged_ms) as counted_engaged_ms,
+    toDateTime({expires_s:UInt32}, 'UTC') as expires_at
+from day_verdicts
+group by
+    quarter_at, creator_id, campaign_id, link_id, is_test, country, device_class, in_app_browser, arrival_stage,
+    traffic_class, invalid_reason, unqualified_reason, is_possible_duplicate;
 
 -- name: last_pointer
 -- What is read for a day at a moment.
 select
     is_final,
-    facts_hash
+    facts_hash,
+    generation
 from derived_days
 where
     organization_id = {organization_id:String}
@@ -98,8 +147,8 @@ from (
 -- name: note_run
 -- Say that a run is complete.
 insert into derivation_runs (
-    run_id, derived_at, organization_id, from_at, to_at, as_of, code_version, list_versions, flagged_from, clicks,
-    facts_hash
+    run_id, derived_at, organization_id, from_at, to_at, as_of, code_version, list_versions, policy_versions, clicks,
+    facts_hash, warnings
 )
 select
     {run_id:UInt64} as run_id,
@@ -110,13 +159,14 @@ select
     {as_of:UInt64} as as_of,
     {code_version:String} as code_version,
     mapFromArrays({list_names:Array(String)}, {list_values:Array(String)}) as list_versions,
-    {flagged_from:UInt8} as flagged_from,
+    {run_policies:Array(UInt32)} as policy_versions,
     {clicks:UInt64} as clicks,
-    {facts_hash:String} as facts_hash;
+    {facts_hash:String} as facts_hash,
+    {warnings:Array(String)} as warnings;
 
 -- name: point_days
 -- Let readers see a run's days, all at once.
-insert into derived_days (organization_id, day, run_id, is_final, is_kept, clicks, facts_hash, expires_at)
+insert into derived_days (organization_id, day, run_id, is_final, is_kept, clicks, facts_hash, generation, expires_at)
 select
     {organization_id:String} as organization_id,
     written.1 as day,
@@ -125,6 +175,7 @@ select
     written.3 as is_kept,
     written.4 as clicks,
     written.5 as facts_hash,
+    {generation:UInt16} as generation,
     toDateTime(written.6, 'UTC') as expires_at
 from (
     select arrayJoin(arrayZip(

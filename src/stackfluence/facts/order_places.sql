@@ -4,10 +4,10 @@ select max(load_number) as load_number
 from placed_loads;
 
 -- name: place_rows
--- Give rows of some loads their places: a conversion, refund or identify stands under its event, and what is of an
--- order under that, too.
+-- Give rows of some loads their places: a conversion, refund, payment or identify stands under its event, what is of an
+-- order under that, too, and what names a payment, or the invoice that one paid, under these.
 insert into order_places (
-    organization_id, place, order_place, event_type, event_id, occurred_at, node, seq, load_number
+    organization_id, place, order_place, payments, event_type, event_id, occurred_at, node, seq, load_number
 )
 with
 
@@ -16,6 +16,10 @@ named as (
         organization_id,
         concat('event ', toString(event_id)) as event_place,
         order_place,
+        arrayMap(
+            word -> concat('payment ', word),
+            arrayFilter(word -> word != '', [payment_id, if(event_type = 'payment', order_id, '')])
+        ) as payments,
         event_type,
         event_id,
         occurred_at,
@@ -24,15 +28,18 @@ named as (
         load_number
     from events
     where
-        event_type in ('conversion', 'refund', 'identify')
+        event_type in ('conversion', 'refund', 'payment', 'identify')
         and load_number > {after_load:UInt64}
         and load_number <= {as_of:UInt64}
 )
 
 select
     organization_id,
-    arrayJoin(arrayFilter(word -> word != '', arrayDistinct([event_place, order_place]))) as place,
+    arrayJoin(
+        arrayFilter(word -> word != '', arrayDistinct(arrayConcat([event_place, order_place], payments)))
+    ) as place,
     order_place,
+    payments,
     event_type,
     event_id,
     occurred_at,

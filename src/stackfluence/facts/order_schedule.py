@@ -1,7 +1,8 @@
 """Which days of orders have to be derived again, however long ago they were.
 
 A day is touched by whatever is loaded of one of its orders, by a click ID that the same customer carried, by a click
-that an order named before it was known, and by a code that changed hands. How often is bounded as for days of clicks.
+that an order named before it was known, by another verdict on a click that may be credited, and by a code that changed
+hands. How often is bounded as for days of clicks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from stackfluence.facts.order_places import place_orders
 from stackfluence.facts.schedule import KEPT_DAYS, DueDay, KnownDay, Schedule
 
 SQL = read_statements(Path(__file__).with_name("order_schedule.sql"))
-STEPS = ("find_told", "find_customers", "find_ordered", "find_touched_orders", "find_unknown_clicks")
+VERDICTS = read_statements(Path(__file__).with_name("order_verdicts.sql"))
+STEPS = (
+    "find_told", "find_told_payments", "find_customers", "find_ordered", "find_touched_orders", "find_unknown_clicks"
+)  # fmt: skip
+
+
+FIRST_LOOK_DAYS = 62  # at the start: clicks of orders of a month, up to a month before
+RUNS_AT_ONCE = 100  # runs are numbered when they begin, and may end in another order
 
 
 class OrderSchedule(Schedule):
@@ -28,6 +36,7 @@ class OrderSchedule(Schedule):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._together: set[tuple[DueDay, ...]] = set()
+        self._seen_run = -1
 
     def due(self, now_ms: int, limit: int) -> list[DueDay]:
         """Return the days that have to be derived now, with those to or from which an order of them may have moved.
@@ -54,6 +63,29 @@ class OrderSchedule(Schedule):
             rows = session.rows(SQL["codes_of_days"], now_ms=now_ms)
         for row in rows:
             if books.get(row["organization_id"], NO_CODES).hash_of(row["code_keys"]) != row["codes_hash"]:
+                known = self._days.setdefault(DueDay(row["organization_id"], row["day"]), KnownDay(is_derived=True))
+                known.due_ms = min(known.due_ms or now_ms, now_ms)
+
+    def look_at_verdicts(self, now_ms: int) -> None:
+        """Learn on which days orders name clicks whose verdict is another one than when they were derived.
+
+        Looked at are orders of clicks whose days were derived since the last look; at first, those of the last days.
+        Raises StoreError.
+        """
+        first_day = 0 if self._seen_run >= 0 else now_ms // DAY_MS - FIRST_LOOK_DAYS
+        with self._store.session() as session:
+            last_run = session.row(VERDICTS["last_run"])["run_id"]
+            if last_run == self._seen_run:
+                return
+            rows = session.rows(
+                VERDICTS["verdicts_of_days"],
+                after_run=max(0, self._seen_run - RUNS_AT_ONCE),
+                first_day=first_day,
+                now_ms=now_ms,
+            )
+        self._seen_run = last_run
+        for row in rows:
+            if row["verdicts_hash"] != row["hash_of_now"]:
                 known = self._days.setdefault(DueDay(row["organization_id"], row["day"]), KnownDay(is_derived=True))
                 known.due_ms = min(known.due_ms or now_ms, now_ms)
 

@@ -16,7 +16,7 @@ news as (
         load_number > {after_load:UInt64}
         and load_number <= {as_of:UInt64}
         and received_at >= fromUnixTimestamp64Milli({received_from_ms:Int64}, 'UTC')
-        and event_type in ('conversion', 'refund', 'identify')
+        and event_type in ('conversion', 'refund', 'payment', 'identify')
     group by organization_id, place
 ),
 
@@ -30,6 +30,7 @@ new_places as (
 select
     order_places.organization_id as organization_id,
     order_places.order_place as order_place,
+    order_places.payments as payments,
     order_places.node as node,
     order_places.seq as seq,
     order_places.occurred_at as occurred_at,
@@ -43,6 +44,39 @@ where
             organization_id,
             place
         from new_places
+    );
+
+-- name: find_told_payments
+-- The payments that these rows name, and what each is called otherwise: the invoice that it paid.
+create or replace temporary table told_payments engine = Memory as
+with
+
+told_names as (
+    select
+        organization_id,
+        arrayJoin(payments) as payment,
+        max(touched_by) as touched_by
+    from told
+    group by organization_id, payment
+)
+
+select * from told_names
+union all
+select
+    order_places.organization_id as organization_id,
+    arrayJoin(order_places.payments) as payment,
+    named.touched_by as touched_by
+from order_places
+inner join told_names as named
+    on order_places.organization_id = named.organization_id and order_places.place = named.payment
+where
+    order_places.load_number <= {as_of:UInt64}
+    and order_places.event_type = 'payment'
+    and (order_places.organization_id, order_places.place) in (
+        select
+            organization_id,
+            payment
+        from told_names
     );
 
 -- name: find_customers
@@ -99,7 +133,7 @@ where
     and occurred_at <= (select max(last_at) as last_at from told_customers) + toIntervalDay(31);
 
 -- name: find_touched_orders
--- The orders that the rows are of, and those that the same customers placed.
+-- The orders that the rows are of, those of the same payments, and those that the same customers placed.
 create or replace temporary table touched_orders engine = Memory as
 with
 
@@ -145,6 +179,23 @@ from (
         touched_by
     from told
     where order_place != ''
+    union all
+    select
+        order_places.organization_id as organization_id,
+        order_places.order_place as order_place,
+        named.touched_by as touched_by
+    from order_places
+    inner join told_payments as named
+        on order_places.organization_id = named.organization_id and order_places.place = named.payment
+    where
+        order_places.load_number <= {as_of:UInt64}
+        and order_places.event_type in ('conversion', 'refund')
+        and (order_places.organization_id, order_places.place) in (
+            select
+                organization_id,
+                payment
+            from told_payments
+        )
     union all
     select
         ordered.organization_id as organization_id,
@@ -317,13 +368,15 @@ from order_runs
 group by organization_id, day;
 
 -- name: unfinished_days
--- Days whose newest pointer isn't final, however long ago they were: what it points to expires.
+-- Days whose newest pointer isn't final, however long ago they were: what it points to expires. And those whose facts
+-- have an older form than this program's.
 select
     toString(organization_id) as organization_id,
-    day
+    day,
+    argMax(generation, run_id) < {generation:UInt16} as is_outdated
 from derived_order_days
 group by organization_id, day
-having not argMax(is_final, run_id)
+having not argMax(is_final, run_id) or is_outdated
 order by organization_id, day;
 
 -- name: codes_of_days

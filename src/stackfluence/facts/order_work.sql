@@ -1,6 +1,21 @@
 -- sqlfluff:ignore:parsing
 -- (temporary tables with an engine are ClickHouse's own; its dialect in sqlfluff doesn't know them)
 
+-- name: create_day_names
+-- What is told of as an order of the day; written by 110.
+create or replace temporary table day_names (
+    order_place String
+) engine = MergeTree
+order by order_place;
+
+-- name: create_refund_orders
+-- Whose refunds are that name a payment; written by 110.
+create or replace temporary table refund_orders (
+    event_id UUID,
+    order_place String
+) engine = MergeTree
+order by event_id;
+
 -- name: create_day_places
 -- Where the rows of a day's orders stand, and other rows of the same events; written by 110.
 create or replace temporary table day_places (
@@ -42,6 +57,7 @@ create or replace temporary table order_rows (
     gift_card_cents Nullable(Int64),
     presentment_currency LowCardinality(String),
     presentment_revenue_cents Nullable(Int64),
+    gift_card_sales_cents Int64,
     coupon_codes Array(String),
     refund_amount_cents Nullable(Int64),
     reason String
@@ -77,6 +93,7 @@ create or replace temporary table day_orders (
     gift_card_cents Nullable(Int64),
     presentment_currency LowCardinality(String),
     presentment_revenue_cents Nullable(Int64),
+    gift_card_sales_cents Int64,
     refunds UInt32,
     unconfirmed_refunds UInt32,
     is_cancelled Bool,
@@ -125,7 +142,9 @@ create or replace temporary table order_clicks (
     link_id String,
     creator_id String,
     campaign_id String,
-    is_test Bool
+    is_test Bool,
+    bot_score UInt8,
+    bot_reasons Array(LowCardinality(String))
 ) engine = MergeTree
 order by click_id;
 
@@ -147,6 +166,33 @@ create or replace temporary table order_candidates (
     event_id UUID
 ) engine = MergeTree
 order by (order_place, place);
+
+-- name: create_own_customers
+-- Which customers are creators' own, and when; filled from the catalog.
+create or replace temporary table own_customers (
+    creator_id String,
+    customer_hash String,
+    from_ms Int64,
+    to_ms Int64
+) engine = MergeTree
+order by customer_hash;
+
+-- name: create_touch_verdicts
+-- What the clicks that may be credited are worth as traffic; written by 165.
+create or replace temporary table touch_verdicts (
+    click_id UUID,
+    clicked_on Date,
+    invalid_reason LowCardinality(String),
+    is_derived Bool,
+    is_final Bool
+) engine = MergeTree
+order by click_id;
+
+-- name: create_day_attributions
+-- One day's attributions before they are published; written by 168.
+create or replace temporary table day_attributions engine = MergeTree order by (conversion_id, place) empty as
+select * except (run_id, organization_id, expires_at) -- noqa: AM04
+from attributions;
 
 -- name: create_code_pace
 -- Orders of the day by the code that they name, beside those of the week before and the creator's clicks; written by

@@ -1,23 +1,37 @@
 """Deriving orders: one conversion per order for ever, the creator that it names and how that was found, day by day.
 
 The days are those of the orders, UTC, so they are derived apart from the days of clicks: a refund of last month costs a
-day of orders, not a day of clicks. What a run gives is a function of the events up to its load, of the codes that the
-catalog has, and of the rules.
+day of orders, not a day of clicks. What a run gives is a function of the events up to its load, of the verdicts on the
+clicks that these orders name, and of the codes, policies and own customers that the catalog has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from stackfluence.events.statements import Statement, read_statements
 from stackfluence.events.store import Session, Store
+from stackfluence.facts.checks import check
 from stackfluence.facts.codes import NO_CODES, CodeBook
-from stackfluence.facts.derive import FOR_EVER, SETTINGS, Progress, Run, code_version, day_ms, joined, stay_of
+from stackfluence.facts.derive import (
+    DAY_MS,
+    FOR_EVER,
+    GENERATION,
+    SETTINGS,
+    Progress,
+    Run,
+    Stay,
+    code_version,
+    day_ms,
+    joined,
+    stay_of,
+)
 from stackfluence.facts.order_places import place_orders
+from stackfluence.facts.policies import DEFAULT_POLICIES, OwnCustomerPeriod, PolicyBook
 from stackfluence.facts.thresholds import Rules
 from stackfluence.names import code_key
 
@@ -37,14 +51,29 @@ STEPS, CODE_STEPS = _steps(with_codes=False), _steps(with_codes=True)
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What the catalog says of an organization's orders: whose codes and customers are whose, and what counts."""
+
+    codes: CodeBook = NO_CODES
+    policies: PolicyBook = DEFAULT_POLICIES
+    own_customers: Sequence[OwnCustomerPeriod] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
 class DerivedOrderDay:
-    """What a day's orders came to; the words are those of `DerivedDay`. `code_keys` are the codes on its orders."""
+    """What a day's orders came to; the words are those of `DerivedDay`.
+
+    `code_keys` are the codes on its orders; `click_days` those of the clicks that may be credited, whose verdicts are
+    in `verdicts_hash`.
+    """
 
     day: date
     conversions: int
     facts_hash: str
     code_keys: tuple[str, ...]
     codes_hash: str
+    click_days: tuple[date, ...]
+    verdicts_hash: str
     is_final: bool
     is_kept: bool
     is_written: bool
@@ -60,6 +89,7 @@ class DerivedOrders:
     days: tuple[DerivedOrderDay, ...]
     conversions: int
     facts_hash: str
+    warnings: tuple[str, ...]
 
 
 def days_with_orders(store: Store, organization_id: str, as_of: int, from_day: date, to_day: date) -> list[date]:
@@ -74,7 +104,7 @@ def derive_orders(
     store: Store,
     run: Run,
     days: Sequence[date],
-    codes: CodeBook = NO_CODES,
+    terms: Terms = Terms(),
     *,
     rules: Rules = Rules(),
     is_scheduled: bool = False,
@@ -83,16 +113,19 @@ def derive_orders(
     """Derive the orders of some days (UTC, of the order) of an organization; readers see all days at once.
 
     A scheduled run leaves a day alone that it finds unchanged, and its rows of a day that isn't final go after a week.
-    Raises StoreError.
+    A day is final when the days of the clicks that may be credited are. Raises StoreError, and ChecksFailed when what
+    it wrote contradicts itself.
     """
     session = store.open_session(SETTINGS)
     try:
         place_orders(session, run.as_of)
         derived: list[DerivedOrderDay] = []
+        warnings: list[str] = []
         for done, day in enumerate(days):
             tell(done, len(days))
-            counted = derive_order_day(session, run, day, codes, rules)
-            derived.append(_publish(session, run, day, counted, codes, is_scheduled))
+            counted = derive_order_day(session, run, day, terms, rules)
+            warnings += check(session, "orders", day)
+            derived.append(_publish(session, run, day, counted, terms.codes, is_scheduled))
         tell(len(days), len(days))
         result = DerivedOrders(
             run.run_id,
@@ -100,65 +133,87 @@ def derive_orders(
             tuple(derived),
             sum(each.conversions for each in derived),
             joined(each.facts_hash for each in derived),
+            tuple(warnings),
         )
         if derived:
-            _finish(session, run, result, rules)
+            _finish(session, run, result, terms.policies, rules)
     finally:
         session.close()
     return result
 
 
-def derive_order_day(session: Session, run: Run, day: date, codes: CodeBook, rules: Rules) -> dict[str, Any]:
-    """Fill the session's `day_conversions`; returns conversions, facts_hash and code_keys. Raises StoreError."""
+def derive_order_day(session: Session, run: Run, day: date, terms: Terms, rules: Rules) -> dict[str, Any]:
+    """Fill the session's `day_conversions` and `day_attributions`; returns what `_publish` tells. Raises StoreError."""
     for statement in WORK.values():
         session.run(statement)
     parameters = {
         "organization_id": run.organization_id,
         "run_id": run.run_id,
         "as_of": run.as_of,
+        "derived_ms": run.derived_ms,
         "day_ms": day_ms(day),
+        **terms.policies.parameters(),
         **rules.parameters(),
     }
+    if terms.own_customers:
+        session.upload("own_customers", OwnCustomerPeriod._fields, [list(period) for period in terms.own_customers])
     for statement in STEPS:
         session.run(statement, **parameters)
     words = [row["code"] for row in session.rows(SQL["words_of_day"], **parameters)]
     keys = {word: code_key(word) for word in words}
     if keys:
         session.upload("code_words", ("code", "code_key"), [list(pair) for pair in keys.items()])
-    periods = codes.of(keys.values())
+    periods = terms.codes.of(keys.values())
     if periods:
         columns = ("code_key", "creator_id", "campaign_id", "from_ms", "to_ms")
         session.upload("code_periods", columns, [list(period) for period in periods])
     for statement in CODE_STEPS:
         session.run(statement, **parameters)
     counted = session.row(SQL["count_day_conversions"])
-    return {**counted, "code_keys": [row["code_key"] for row in session.rows(SQL["keys_of_day"])]}
+    credited = session.row(SQL["count_day_attributions"])
+    return {
+        "conversions": counted["conversions"],
+        "facts_hash": joined([counted["facts_hash"], credited["facts_hash"]]),
+        "code_keys": tuple(row["code_key"] for row in session.rows(SQL["keys_of_day"])),
+        **session.row(SQL["touches_of_day"]),
+    }
 
 
 def _publish(
     session: Session, run: Run, day: date, counted: dict[str, Any], codes: CodeBook, is_scheduled: bool
 ) -> DerivedOrderDay:
     stay = stay_of(run, day, is_scheduled)
-    keys = tuple(counted["code_keys"])
+    if stay.is_final and not counted["is_final"]:
+        stay = Stay(False, stay.is_kept, stay.expires_s, stay.rows_expire_s)
+    keys = counted["code_keys"]
     codes_hash = codes.hash_of(keys)
     is_written = True
     if is_scheduled:
         asked = {"organization_id": run.organization_id, "day": day, "now_ms": run.derived_ms}
         pointers = session.rows(SQL["last_order_pointer"], **asked)
-        is_written = not pointers or tuple(pointers[0].values()) != (stay.is_final, counted["facts_hash"], codes_hash)
+        is_written = not pointers or pointers[0] != {
+            "is_final": stay.is_final,
+            "facts_hash": counted["facts_hash"],
+            "codes_hash": codes_hash,
+            "verdicts_hash": counted["verdicts_hash"],
+            "generation": GENERATION,
+        }
     if is_written:
-        session.run(
-            SQL["publish_conversions"],
-            run_id=run.run_id,
-            organization_id=run.organization_id,
-            expires_s=stay.rows_expire_s,
-        )
+        for name in ("publish_conversions", "publish_attributions"):
+            session.run(
+                SQL[name],
+                run_id=run.run_id,
+                organization_id=run.organization_id,
+                expires_s=stay.rows_expire_s,
+            )
     return DerivedOrderDay(
         day,
         counted["conversions"],
         counted["facts_hash"],
         keys,
         codes_hash,
+        tuple(counted["click_days"]),
+        counted["verdicts_hash"],
         stay.is_final,
         stay.is_kept,
         is_written,
@@ -166,7 +221,7 @@ def _publish(
     )
 
 
-def _finish(session: Session, run: Run, result: DerivedOrders, rules: Rules) -> None:
+def _finish(session: Session, run: Run, result: DerivedOrders, policies: PolicyBook, rules: Rules) -> None:
     asked = {"organization_id": run.organization_id, "run_id": run.run_id}
     session.run(
         SQL["note_order_run"],
@@ -175,8 +230,12 @@ def _finish(session: Session, run: Run, result: DerivedOrders, rules: Rules) -> 
         days=[each.day.isoformat() for each in result.days],
         as_of=run.as_of,
         code_version=code_version(rules, STEPS + CODE_STEPS),
+        run_policies=policies.versions_between(
+            day_ms(result.days[0].day), max(day_ms(each.day) for each in result.days) + DAY_MS
+        ),
         conversions=result.conversions,
         facts_hash=result.facts_hash,
+        warnings=list(result.warnings),
     )
     written = [each for each in result.days if each.is_written]
     if written:
@@ -190,5 +249,8 @@ def _finish(session: Session, run: Run, result: DerivedOrders, rules: Rules) -> 
             hashes=[each.facts_hash for each in written],
             keys=[list(each.code_keys) for each in written],
             code_hashes=[each.codes_hash for each in written],
+            click_days=[[day.isoformat() for day in each.click_days] for each in written],
+            verdict_hashes=[each.verdicts_hash for each in written],
+            generation=GENERATION,
             ends=[each.expires_s for each in written],
         )

@@ -63,7 +63,9 @@ select
         )), is_cancelled, toString(found_tier), refunds, unconfirmed_refunds, other_currency_refunds, refunded_cents,
         cast(refunded_by_reason as Map(String, Int64)), toString(tuple(net_revenue_cents)), coupon_codes,
         toString(found_by), creator_id, campaign_id, link_id, click_id, matched_code, toString(candidates),
-        unknown_clicks, cast(reasons as Array(String)), cast(evidence as Map(String, Int64))
+        unknown_clicks, policy_version, toString(tuple(commission_base_cents, net_base_micros)),
+        toString(unattributed_reason), toString(non_billable_reason), is_provisional,
+        cast(reasons as Array(String)), cast(evidence as Map(String, Int64))
     ))))) as facts_hash
 from day_conversions;
 
@@ -75,7 +77,8 @@ insert into conversions (
     subtotal_cents, discount_cents, tax_cents, shipping_cents, gift_card_cents, presentment_currency,
     presentment_revenue_cents, refunds, unconfirmed_refunds, is_cancelled, other_currency_refunds, refunded_cents,
     refunded_by_reason, net_revenue_cents, coupon_codes, found_by, found_tier, creator_id, campaign_id, link_id,
-    click_id, matched_code, candidates, unknown_clicks, reasons, evidence, expires_at
+    click_id, matched_code, candidates, unknown_clicks, policy_version, commission_base_cents, net_base_micros,
+    unattributed_reason, non_billable_reason, is_provisional, reasons, evidence, expires_at
 )
 select
     {run_id:UInt64} as run_id,
@@ -119,17 +122,80 @@ select
     matched_code,
     candidates,
     unknown_clicks,
+    policy_version,
+    commission_base_cents,
+    net_base_micros,
+    unattributed_reason,
+    non_billable_reason,
+    is_provisional,
     reasons,
     evidence,
     toDateTime({expires_s:UInt32}, 'UTC') as expires_at
 from day_conversions;
+
+-- name: count_day_attributions
+-- The hash of the day's attributions, as that of its conversions.
+select
+    lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
+        occurred_at, conversion_id, place, toString(found_by), toString(trust_tier), creator_id, campaign_id, link_id,
+        click_id, code, touched_at, toString(outcome), toString(invalid_reason), is_provisional, policy_version,
+        paid_credits, last_touch_credits, first_touch_credits, linear_credits, position_based_credits,
+        time_decay_credits
+    ))))) as facts_hash
+from day_attributions;
+
+-- name: touches_of_day
+-- On which days the clicks of the day's touches were, what they are worth, and whether that can still change.
+select
+    arraySort(groupUniqArray(clicked_on)) as click_days,
+    lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
+        click_id, toString(invalid_reason), is_derived
+    ))))) as verdicts_hash,
+    countIf(not is_final) = 0 as is_final
+from touch_verdicts;
+
+-- name: publish_attributions
+-- Copy the day's attributions; nobody reads them there before the run's pointer.
+insert into attributions (
+    run_id, organization_id, occurred_at, conversion_id, place, found_by, trust_tier, creator_id, campaign_id, link_id,
+    click_id, code, touched_at, outcome, invalid_reason, is_provisional, policy_version, paid_credits,
+    last_touch_credits, first_touch_credits, linear_credits, position_based_credits, time_decay_credits, expires_at
+)
+select
+    {run_id:UInt64} as run_id,
+    {organization_id:String} as organization_id,
+    occurred_at,
+    conversion_id,
+    place,
+    found_by,
+    trust_tier,
+    creator_id,
+    campaign_id,
+    link_id,
+    click_id,
+    code,
+    touched_at,
+    outcome,
+    invalid_reason,
+    is_provisional,
+    policy_version,
+    paid_credits,
+    last_touch_credits,
+    first_touch_credits,
+    linear_credits,
+    position_based_credits,
+    time_decay_credits,
+    toDateTime({expires_s:UInt32}, 'UTC') as expires_at
+from day_attributions;
 
 -- name: last_order_pointer
 -- What is read for a day at a moment.
 select
     is_final,
     facts_hash,
-    codes_hash
+    codes_hash,
+    verdicts_hash,
+    generation
 from derived_order_days
 where
     organization_id = {organization_id:String}
@@ -140,7 +206,9 @@ limit 1;
 
 -- name: note_order_run
 -- Say that a run is complete.
-insert into order_runs (run_id, derived_at, organization_id, days, as_of, code_version, conversions, facts_hash)
+insert into order_runs (
+    run_id, derived_at, organization_id, days, as_of, code_version, policy_versions, conversions, facts_hash, warnings
+)
 select
     {run_id:UInt64} as run_id,
     fromUnixTimestamp64Milli({derived_ms:Int64}, 'UTC') as derived_at,
@@ -148,13 +216,16 @@ select
     {days:Array(Date)} as days,
     {as_of:UInt64} as as_of,
     {code_version:String} as code_version,
+    {run_policies:Array(UInt32)} as policy_versions,
     {conversions:UInt64} as conversions,
-    {facts_hash:String} as facts_hash;
+    {facts_hash:String} as facts_hash,
+    {warnings:Array(String)} as warnings;
 
 -- name: point_order_days
 -- Let readers see a run's days, all at once: an order that moved from one to another is never seen twice.
 insert into derived_order_days (
-    organization_id, day, run_id, is_final, is_kept, conversions, facts_hash, code_keys, codes_hash, expires_at
+    organization_id, day, run_id, is_final, is_kept, conversions, facts_hash, code_keys, codes_hash, click_days,
+    verdicts_hash, generation, expires_at
 )
 select
     {organization_id:String} as organization_id,
@@ -166,7 +237,10 @@ select
     written.5 as facts_hash,
     written.6 as code_keys,
     written.7 as codes_hash,
-    toDateTime(written.8, 'UTC') as expires_at
+    written.8 as click_days,
+    written.9 as verdicts_hash,
+    {generation:UInt16} as generation,
+    toDateTime(written.10, 'UTC') as expires_at
 from (
     select arrayJoin(arrayZip(
         {days:Array(Date)},
@@ -176,6 +250,8 @@ from (
         {hashes:Array(String)},
         {keys:Array(Array(String))},
         {code_hashes:Array(String)},
+        {click_days:Array(Array(Date))},
+        {verdict_hashes:Array(String)},
         {ends:Array(UInt32)}
     )) as written
 ) as days;

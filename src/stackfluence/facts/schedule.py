@@ -1,8 +1,9 @@
 """Which days have to be derived again, and when.
 
 A day is touched when something of it is loaded: a click, or what carried the ID of one of its clicks. It is looked at
-again when it became final, and when a day before it changed what is usual. How often is bounded by what it costs: each
-day waits until its rows came to no more than some hundred a second, and its work to a twentieth of the time.
+again when it became final, when a day before it changed what is usual, and when its facts have an older form. How often
+is bounded by what it costs: each day waits until its rows came to no more than some hundred a second, and its work to a
+twentieth of the time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from stackfluence.events.statements import Statement, read_statements
 from stackfluence.events.store import Row, Store
-from stackfluence.facts.derive import DAY_MS, FINAL_AFTER_MS, day_ms
+from stackfluence.facts.derive import DAY_MS, FINAL_AFTER_MS, GENERATION, day_ms
 
 SQL = read_statements(Path(__file__).with_name("schedule.sql"))
 KEPT_DAYS = 35  # how far a browser's clock may be behind; what is older is derived when it was begun, or asked for
@@ -89,7 +90,9 @@ class Schedule:
         known = self._days.setdefault(due, KnownDay())
         known.is_derived, known.derived_as_of = True, as_of
         final_ms = day_ms(due.day) + FINAL_AFTER_MS
-        known.due_ms = 0 if is_final else max(now_ms, final_ms + GRACE_MS)
+        # orders of a day long past wait for the days of their clicks, which are looked at by themselves
+        waits_ms = now_ms if now_ms < final_ms else now_ms + FINAL_PAUSE_MS
+        known.due_ms = 0 if is_final else max(waits_ms, final_ms + GRACE_MS)
         if known.touched_by > as_of:  # while it was at work
             known.due_ms = now_ms
         known.not_before_ms = now_ms + max(
@@ -104,7 +107,7 @@ class Schedule:
         first_day = now_ms // DAY_MS - KEPT_DAYS
         with self._store.session() as session:
             rows = session.rows(self._sql["last_runs"], from_ms=first_day * DAY_MS, first_day=first_day)
-            unfinished = session.rows(self._sql["unfinished_days"])
+            unfinished = session.rows(self._sql["unfinished_days"], generation=GENERATION)
         for row in rows:
             final_ms = day_ms(row["day"]) + FINAL_AFTER_MS
             derived_ms = int(row["derived_at"].timestamp() * 1000)
@@ -115,7 +118,7 @@ class Schedule:
             )
         for row in unfinished:
             known = self._days.setdefault(DueDay(row["organization_id"], row["day"]), KnownDay(is_derived=True))
-            known.due_ms = day_ms(row["day"]) + FINAL_AFTER_MS + GRACE_MS
+            known.due_ms = now_ms if row["is_outdated"] else day_ms(row["day"]) + FINAL_AFTER_MS + GRACE_MS
 
     def _touched(self, as_of: int, now_ms: int) -> list[Row]:
         with self._store.session() as session:

@@ -29,6 +29,8 @@ touched as (
         load_number,
         arrayJoin(arrayConcat(
             if(at_ms - clicked_ms <= 86400000, [(intDiv(clicked_ms, 86400000), true)], []),
+            -- the next day's visits may be repeated ones of this
+            if(event_type in ('session', 'pageview'), [(intDiv(clicked_ms, 86400000) + 1, false)], []),
             if(
                 event_type in ('click', 'conversion'),
                 arrayMap(later -> (intDiv(at_ms, 86400000) + later, false), range(if(event_type = 'click', 1, 0), 8)),
@@ -72,11 +74,13 @@ where day_number >= {first_day:UInt32}
 group by organization_id, day;
 
 -- name: unfinished_days
--- Days whose newest pointer isn't final, however long ago they were: what it points to expires.
+-- Days whose newest pointer isn't final, however long ago they were: what it points to expires. And those whose facts
+-- have an older form than this program's.
 select
     toString(organization_id) as organization_id,
-    day
+    day,
+    argMax(generation, run_id) < {generation:UInt16} as is_outdated
 from derived_days
 group by organization_id, day
-having not argMax(is_final, run_id)
+having not argMax(is_final, run_id) or is_outdated
 order by organization_id, day;

@@ -21,6 +21,7 @@ create table if not exists click_verdicts (
     engaged_ms Int64,
     conversions UInt32,
     in_app_browser LowCardinality(String),
+    device_class LowCardinality(String),
     country LowCardinality(String),
     stamped_score UInt8,
     is_scored_again Bool,
@@ -31,11 +32,58 @@ create table if not exists click_verdicts (
     score UInt8,
     traffic_class LowCardinality(String),
     invalid_reason LowCardinality(String),
+    policy_version UInt32,
+    flagged_from UInt8 default 50,
+    session_id String,
+    visited_at DateTime64(3, 'UTC'),
+    unqualified_reason LowCardinality(String) default 'not_derived',
+    is_duplicate_click Bool,
     expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC'),
     index by_click_id click_id type bloom_filter(0.01) granularity 4
 ) engine = MergeTree
 partition by toYYYYMM(occurred_at)
 order by (organization_id, occurred_at, click_id, run_id)
+ttl expires_at delete
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: add_sessions
+-- Verdicts made before sessions were judged say so: nothing of them is billed before their days are derived again.
+alter table click_verdicts
+add column if not exists device_class LowCardinality(String) after in_app_browser,
+add column if not exists policy_version UInt32 after invalid_reason,
+add column if not exists flagged_from UInt8 default 50 after policy_version,
+add column if not exists session_id String after flagged_from,
+add column if not exists visited_at DateTime64(3, 'UTC') after session_id,
+add column if not exists unqualified_reason LowCardinality(String) default 'not_derived' after visited_at,
+add column if not exists is_duplicate_click Bool after unqualified_reason;
+
+-- name: create_click_counts
+-- The same clicks counted by quarters of an hour, so that reports in any time zone add up. Written with the verdicts,
+-- read through the same pointer, and gone when they are.
+create table if not exists click_counts (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    quarter_at DateTime('UTC'),
+    creator_id String,
+    campaign_id String,
+    link_id String,
+    is_test Bool,
+    country LowCardinality(String),
+    device_class LowCardinality(String),
+    in_app_browser LowCardinality(String),
+    arrival_stage LowCardinality(String),
+    traffic_class LowCardinality(String),
+    invalid_reason LowCardinality(String),
+    unqualified_reason LowCardinality(String),
+    is_possible_duplicate Bool,
+    clicks UInt64,
+    sessions UInt64,
+    pageviews UInt64,
+    engaged_ms Int64,
+    expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
+) engine = MergeTree
+partition by toYYYYMM(quarter_at)
+order by (organization_id, quarter_at, creator_id, link_id, run_id)
 ttl expires_at delete
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
@@ -51,12 +99,19 @@ create table if not exists derivation_runs (
     as_of UInt64,
     code_version String,
     list_versions Map(String, String),
-    flagged_from UInt8,
+    policy_versions Array(UInt32),
     clicks UInt64,
-    facts_hash String
+    facts_hash String,
+    warnings Array(String)
 ) engine = MergeTree
 order by (organization_id, run_id)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: add_policies
+-- Runs made before policies decided have none, and runs before checks no warnings.
+alter table derivation_runs
+add column if not exists policy_versions Array(UInt32) after list_versions,
+add column if not exists warnings Array(String) after facts_hash;
 
 -- name: create_derived_days
 -- Which run is read for a day (UTC, of the click) of an organization: the highest. Written last. `is_final` says that
@@ -70,10 +125,15 @@ create table if not exists derived_days (
     is_kept Bool,
     clicks UInt64,
     facts_hash String,
+    generation UInt16 default 0,
     expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
 ) engine = MergeTree
 order by (organization_id, day, run_id)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: add_generation
+-- Which form of facts a day has: days of an older one are derived again, however old they are.
+alter table derived_days add column if not exists generation UInt16 default 0 after facts_hash;
 
 -- name: create_scored_clicks
 -- What a click's stored headers say by rules and lists of a later day than the click's. It is part of the input: the row
@@ -108,12 +168,13 @@ settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
 
 -- name: create_order_places
 -- Where the rows of an order stand in `events`, and those of an event: what finds an old order's day, and everything of
--- an order, without reading history. A row of `events` stands here under its order and under its event, once or, after
--- an interruption, several times. A function of `events` alone.
+-- an order, without reading history. A row of `events` stands here under its order, its event and its `payments`, once
+-- or, after an interruption, several times. A function of `events` alone.
 create table if not exists order_places (
     organization_id LowCardinality(String),
     place String,
     order_place String,
+    payments Array(String),
     event_type LowCardinality(String),
     event_id UUID,
     occurred_at DateTime64(3, 'UTC'),
@@ -123,6 +184,10 @@ create table if not exists order_places (
 ) engine = MergeTree
 order by (organization_id, place, occurred_at)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: add_payments
+-- Stores made before payments were known get the column; their rows have none.
+alter table order_places add column if not exists payments Array(String) after order_place;
 
 -- name: create_placed_loads
 -- Up to which load all rows have their places; written last.
@@ -205,6 +270,12 @@ create table if not exists conversions (
         event_id UUID
     )),
     unknown_clicks Array(UUID),
+    policy_version UInt32,
+    commission_base_cents Nullable(Int64),
+    net_base_micros Nullable(Int64),
+    unattributed_reason LowCardinality(String) default 'not_derived',
+    non_billable_reason LowCardinality(String) default 'not_derived',
+    is_provisional Bool,
     reasons Array(LowCardinality(String)),
     evidence Map(LowCardinality(String), Int64),
     expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC'),
@@ -216,6 +287,64 @@ order by (organization_id, occurred_at, conversion_id, run_id)
 ttl expires_at delete
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
+-- name: add_attribution
+-- Conversions derived before they were attributed say so: nothing of them is billed before their days are derived
+-- again.
+alter table conversions
+add column if not exists policy_version UInt32 after unknown_clicks,
+add column if not exists commission_base_cents Nullable(Int64) after policy_version,
+add column if not exists net_base_micros Nullable(Int64) after commission_base_cents,
+add column if not exists unattributed_reason LowCardinality(String) default 'not_derived' after net_base_micros,
+add column if not exists non_billable_reason LowCardinality(String) default 'not_derived' after unattributed_reason,
+add column if not exists is_provisional Bool after non_billable_reason;
+
+-- name: create_attributions
+-- Who is credited with a conversion: one row per touch, credits in millionths of it by the rule that pays and by every
+-- model. Written with the conversions, read through the same pointer, and gone when they are.
+create table if not exists attributions (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    occurred_at DateTime64(3, 'UTC'),
+    conversion_id UUID,
+    place UInt32,
+    found_by LowCardinality(String),
+    trust_tier LowCardinality(String),
+    creator_id String,
+    campaign_id String,
+    link_id String,
+    click_id UUID,
+    code String,
+    touched_at DateTime64(3, 'UTC'),
+    outcome LowCardinality(String),
+    invalid_reason LowCardinality(String),
+    is_provisional Bool,
+    policy_version UInt32,
+    paid_credits UInt32,
+    last_touch_credits UInt32,
+    first_touch_credits UInt32,
+    linear_credits UInt32,
+    position_based_credits UInt32,
+    time_decay_credits UInt32,
+    expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
+) engine = MergeTree
+partition by toYYYYMM(occurred_at)
+order by (organization_id, occurred_at, conversion_id, place, run_id)
+ttl expires_at delete
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: create_self_purchases
+-- That a row of an order is of a creator's own customer, in places alone: the hashes can be erased, what was found
+-- stays.
+create table if not exists self_purchases (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    node LowCardinality(String),
+    seq UInt64,
+    creator_id String
+) engine = MergeTree
+order by (organization_id, node, seq, creator_id)
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
 -- name: create_order_runs
 -- One row per finished run over days of orders: what it read, and with which code and rules.
 create table if not exists order_runs (
@@ -225,8 +354,10 @@ create table if not exists order_runs (
     days Array(Date),
     as_of UInt64,
     code_version String,
+    policy_versions Array(UInt32),
     conversions UInt64,
-    facts_hash String
+    facts_hash String,
+    warnings Array(String)
 ) engine = MergeTree
 order by (organization_id, run_id)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
@@ -244,7 +375,23 @@ create table if not exists derived_order_days (
     facts_hash String,
     code_keys Array(String),
     codes_hash String,
+    click_days Array(Date),
+    verdicts_hash String,
+    generation UInt16 default 0,
     expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
 ) engine = MergeTree
 order by (organization_id, day, run_id)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: add_order_policies
+-- Order runs made before policies decided have none, and runs before checks no warnings.
+alter table order_runs
+add column if not exists policy_versions Array(UInt32) after code_version,
+add column if not exists warnings Array(String) after facts_hash;
+
+-- name: add_click_days
+-- On which days the clicks of the touches were, and what these were worth when the day was derived.
+alter table derived_order_days
+add column if not exists click_days Array(Date) after codes_hash,
+add column if not exists verdicts_hash String after click_days,
+add column if not exists generation UInt16 default 0 after verdicts_hash;

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from stackfluence.facts.policies import PolicyBook
 from stackfluence.reasons import FLAGGED, MOST, REASONS
 from stackfluence.vocabulary import TrafficReason
 
@@ -79,17 +80,18 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides a verdict: thresholds, points of each reason, and from how many on a click is invalid.
+    """What decides a verdict beside the policies: thresholds and points of each reason.
 
-    `weights` replaces points of single reasons. Raises ValueError for what can't be meant.
+    `weights` replaces points of single reasons, and `flagged_from` the policies' own, to try what that would change.
+    Raises ValueError for what can't be meant.
     """
 
-    flagged_from: int = FLAGGED
+    flagged_from: int | None = None
     thresholds: Thresholds = Thresholds()
     weights: Mapping[TrafficReason, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.flagged_from <= MOST:
+        if self.flagged_from is not None and not 1 <= self.flagged_from <= MOST:
             raise ValueError(f"A click can be invalid from 1 to {MOST} points on, not from {self.flagged_from}.")
         for reason, points in self.weights.items():
             if not 0 <= points <= MOST:
@@ -107,10 +109,13 @@ class Rules:
             "recomputable": sorted(RECOMPUTABLE),
         }
 
+    def judged_by(self, policies: PolicyBook) -> PolicyBook:
+        """Return the policies that judge under these rules."""
+        return policies if self.flagged_from is None else policies.replaced(flagged_from=self.flagged_from)
+
     def points(self) -> dict[str, Any]:
         """Return what turns reasons into a score and a class."""
         return {
-            "flagged_from": self.flagged_from,
             "most": MOST,
             "reason_names": [reason.value for reason in REASONS],
             "reason_weights": [self.weights.get(reason, row.weight) for reason, row in REASONS.items()],

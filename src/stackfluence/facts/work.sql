@@ -10,6 +10,8 @@ create or replace temporary table day_events (
     seq UInt64,
     click_id UUID,
     occurred_at DateTime64(3, 'UTC'),
+    received_at DateTime64(3, 'UTC'),
+    trust_tier LowCardinality(String),
     link_id String,
     creator_id String,
     campaign_id String,
@@ -18,6 +20,7 @@ create or replace temporary table day_events (
     bot_score UInt8,
     bot_reasons Array(LowCardinality(String)),
     in_app_browser LowCardinality(String),
+    device_class LowCardinality(String),
     country LowCardinality(String),
     is_measurable Bool,
     session_id String,
@@ -52,7 +55,9 @@ create or replace temporary table arrivals (
     is_scored_again Bool,
     bot_reasons Array(LowCardinality(String)),
     in_app_browser LowCardinality(String),
+    device_class LowCardinality(String),
     country LowCardinality(String),
+    is_measurable Bool,
     sessions UInt32,
     pageviews UInt32,
     engaged_ms Int64,
@@ -104,8 +109,40 @@ create or replace temporary table bursts (
     burst_clicks UInt64
 ) engine = Memory;
 
+-- name: create_verdicts
+-- One day's clicks with what decides about their traffic; written by 090.
+create or replace temporary table verdicts engine = MergeTree order by click_id empty as
+select * except ( -- noqa: AM04
+    run_id, organization_id, session_id, visited_at, unqualified_reason, is_duplicate_click, expires_at
+)
+from click_verdicts;
+
+-- name: create_visits
+-- What pages told of the visits that the day's clicks led to; written by 093.
+create or replace temporary table visits (
+    click_id UUID,
+    told UInt32,
+    trusted UInt32,
+    session_id String,
+    session_ids Array(String),
+    visited_at DateTime64(3, 'UTC'),
+    pageviews UInt32,
+    engaged_ms Int64,
+    is_implausible Bool
+) engine = MergeTree
+order by click_id;
+
+-- name: create_repeated
+-- Clicks whose sessions an earlier click of the same creator and campaign had begun; written by 095.
+create or replace temporary table repeated (
+    click_id UUID,
+    is_repeated_visit Bool,
+    is_duplicate_click Bool
+) engine = MergeTree
+order by click_id;
+
 -- name: create_day_verdicts
--- One day's verdicts before they are published; written by 090.
+-- One day's verdicts before they are published; written by 097.
 create or replace temporary table day_verdicts engine = MergeTree order by click_id empty as
 select * except (run_id, organization_id, expires_at) -- noqa: AM04
 from click_verdicts;

@@ -45,6 +45,7 @@ TABLES = (
     "scored_clicks",
     "shared_prefix_clicks",
     "click_verdicts",
+    "click_counts",
     "derivation_runs",
     "derived_days",
     "same_customers",

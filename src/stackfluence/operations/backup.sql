@@ -27,6 +27,15 @@ select
             )
     ) as click_verdicts,
     (
+        select count() as counted from click_counts
+        where
+            expires_at = toDateTime(4294967295, 'UTC')
+            and run_id in (
+                select run_id from derived_days
+                where is_kept
+            )
+    ) as click_counts,
+    (
         select count() as counted from derivation_runs
         where
             run_id in (
@@ -108,6 +117,18 @@ where {horizon:UInt64} >= 0;
 -- Every verdict of a finished run that doesn't expire.
 select * -- noqa: AM04
 from click_verdicts
+where
+    {horizon:UInt64} >= 0
+    and expires_at = toDateTime(4294967295, 'UTC')
+    and run_id in (
+        select run_id from derived_days
+        where is_kept
+    );
+
+-- name: all_click_counts
+-- The same verdicts counted.
+select * -- noqa: AM04
+from click_counts
 where
     {horizon:UInt64} >= 0
     and expires_at = toDateTime(4294967295, 'UTC')

@@ -68,6 +68,7 @@ class Derivations:
     async def _round_of_orders(self, as_of: int) -> int:
         orders = self._orders = self._orders or OrderSchedule(self._site.store)
         await finished(lambda: orders.look(as_of, now_ms()))
+        await finished(lambda: orders.look_at_verdicts(now_ms()))
         revision = await self._site.catalog.current_revision()
         if revision != self._codes_of:
             books = await facts.read_code_books(self._site.catalog)

@@ -67,6 +67,7 @@ async def derive(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]
         "to": to_day.isoformat(),
         "clicks": sum(run["clicks"] for run in runs),
         "valid": sum(run["valid"] for run in runs),
+        "qualified": sum(run["qualified"] for run in runs),
         "scored_again": sum(run["scored_again"] for run in runs),
         "conversions": sum(run["orders"]["conversions"] for run in runs),
         "runs": runs,
@@ -86,10 +87,18 @@ async def derive_days(
 ) -> Derived:
     """Take a run and derive days of an organization; one that was begun is finished. Raises StoreError."""
     taken = await take_run(site.catalog, organization_id, minimum)
+    policies = (await facts.read_policy_books(site.catalog, organization_id))[organization_id]
     run = Run(taken.run_id, organization_id, taken.as_of, now_ms())
     return await finished(
         lambda: facts.derive(
-            site.store, run, from_day, to_day, scores_again=scores_again, is_scheduled=is_scheduled, tell=tell
+            site.store,
+            run,
+            from_day,
+            to_day,
+            policies=policies,
+            scores_again=scores_again,
+            is_scheduled=is_scheduled,
+            tell=tell,
         )
     )
 
@@ -103,13 +112,21 @@ async def derive_order_days(
     is_scheduled: bool = False,
     tell: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> DerivedOrders:
-    """Take a run and derive the orders of some days of an organization, by its codes of now. Raises StoreError."""
+    """Take a run and derive the orders of some days of an organization, by its codes and policies of now.
+
+    Raises StoreError.
+    """
     taken = await take_run(site.catalog, organization_id, minimum)
-    books = await facts.read_code_books(site.catalog, organization_id)
-    codes = books.get(organization_id, facts.CodeBook())
+    codes = await facts.read_code_books(site.catalog, organization_id)
+    policies = await facts.read_policy_books(site.catalog, organization_id)
+    terms = facts.Terms(
+        codes.get(organization_id, facts.CodeBook()),
+        policies[organization_id],
+        await facts.read_own_customers(site.catalog, organization_id),
+    )
     run = Run(taken.run_id, organization_id, taken.as_of, now_ms())
     return await finished(
-        lambda: facts.derive_orders(site.store, run, days, codes, is_scheduled=is_scheduled, tell=tell)
+        lambda: facts.derive_orders(site.store, run, days, terms, is_scheduled=is_scheduled, tell=tell)
     )
 
 
@@ -128,6 +145,7 @@ async def back_test(site: Site, arguments: Arguments, tell: Tell) -> dict[str, A
     as_of = await load_horizon(site.catalog)
     results = []
     organizations = await _organizations(site, arguments.get("organization_id"))
+    books = await facts.read_policy_books(site.catalog)
     for place, organization_id in enumerate(organizations):
         tell(told("comparing", place, len(organizations)))
 
@@ -138,6 +156,7 @@ async def back_test(site: Site, arguments: Arguments, tell: Tell) -> dict[str, A
                 to_day - timedelta(days=count),
                 to_day,
                 rules,
+                books[organization_id],
                 as_of=as_of,
                 now_ms=at_ms,
                 scores_again=bool(arguments.get("score_again")),
@@ -180,7 +199,7 @@ def _rules(arguments: Arguments) -> Rules:
         weights = {TrafficReason(name): int(points) for name, points in dict(arguments.get("weights") or {}).items()}
         without = [TrafficReason(name) for name in arguments.get("without") or []]
         given = arguments.get("flagged_from")
-        rules = Rules(weights=weights) if given is None else Rules(int(given), weights=weights)
+        rules = Rules(None if given is None else int(given), weights=weights)
     except ValueError as error:
         raise OperationRefused(str(error)) from None
     return rules.without(without)
@@ -192,7 +211,15 @@ def _shown(done: Derived) -> dict[str, Any]:
 
 
 def _shown_orders(done: DerivedOrders) -> dict[str, Any]:
-    days = [{**asdict(day), "day": day.day.isoformat(), "code_keys": list(day.code_keys)} for day in done.days]
+    days = [
+        {
+            **asdict(day),
+            "day": day.day.isoformat(),
+            "code_keys": list(day.code_keys),
+            "click_days": [clicked.isoformat() for clicked in day.click_days],
+        }
+        for day in done.days
+    ]
     return {**asdict(done), "days": days}
 
 

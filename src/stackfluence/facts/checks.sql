@@ -1,0 +1,87 @@
+-- What must hold of the rows at hand before anybody reads them. Each statement gives how many rows break it and one
+-- place to look at; `fail_` withholds the run, `warn_` is told with it.
+
+-- name: fail_clicks_each_click_once
+-- Every stored click of the day has one verdict.
+select
+    count() - uniqExact(click_id) + toInt64(abs(toInt64(uniqExact(click_id)) - toInt64((
+        select uniqExact(click_id) as clicks
+        from day_events
+        where event_type = 'click' and (node, seq) not in (
+            select
+                node,
+                seq
+            from superseded
+        )
+    )))) as broken,
+    toString(max(click_id)) as place
+from day_verdicts;
+
+-- name: fail_clicks_reason_for_invalid
+-- A click is invalid for a reason that counted, from the policy's points on, and valid without one.
+select
+    countIf((invalid_reason = '') != (traffic_class = 'valid') or (invalid_reason != '' and score < flagged_from))
+        as broken,
+    toString(maxIf(click_id, (invalid_reason = '') != (traffic_class = 'valid'))) as place
+from day_verdicts;
+
+-- name: fail_clicks_qualified_are_valid_visits
+-- What is billed as a qualified session is a visit, in a session, of a valid click.
+select
+    countIf(unqualified_reason = '' and (invalid_reason != '' or session_id = '' or visited_at = toDateTime64(0, 3)))
+        as broken,
+    toString(maxIf(click_id, unqualified_reason = '' and (invalid_reason != '' or session_id = ''))) as place
+from day_verdicts;
+
+-- name: warn_clicks_nothing_measured
+-- A hundred valid clicks of a campaign and no visit: the snippet may be missing from its pages.
+select
+    count() as broken,
+    min(campaign_id) as place
+from (
+    select campaign_id
+    from day_verdicts
+    where not is_test and invalid_reason = ''
+    group by campaign_id
+    having count() >= 100 and sum(sessions) = 0
+) as campaigns;
+
+-- name: fail_orders_each_order_once
+-- An order is one conversion.
+select
+    count() - uniqExact(conversion_id) as broken,
+    toString(max(conversion_id)) as place
+from day_conversions;
+
+-- name: fail_orders_credits_add_up
+-- In every model an order's credits add up to 1,000,000, or nobody has any.
+select
+    countIf(
+        paid not in (0, 1000000)
+        or arrayExists(credits -> credits not in (0, 1000000), models)
+        or arrayExists(credits -> credits != paid, models)
+    ) as broken,
+    toString(maxIf(conversion_id, paid not in (0, 1000000))) as place
+from (
+    select
+        conversion_id,
+        sum(paid_credits) as paid,
+        [
+            sum(last_touch_credits), sum(first_touch_credits), sum(linear_credits), sum(position_based_credits),
+            sum(time_decay_credits)
+        ] as models
+    from day_attributions
+    group by conversion_id
+) as credited;
+
+-- name: fail_orders_net_within_gross
+-- No more comes back than there was, and what can be billed is attributed, confirmed and no test.
+select
+    countIf(
+        net_revenue_cents > revenue_cents
+        or net_base_micros > toInt128(commission_base_cents) * 1000000
+        or net_base_micros < 0
+        or (non_billable_reason = '' and (unattributed_reason != '' or is_test))
+    ) as broken,
+    toString(max(conversion_id)) as place
+from day_conversions;
