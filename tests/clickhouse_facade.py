@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import zlib
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,16 @@ TRANSPORT = {
 }  # fmt: skip
 TRAILING_FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 INSERT_IN_BODY = re.compile(rb"(\s*INSERT\s[^\n]*?\bFORMAT\s+\w+)[ ]*\n", re.IGNORECASE | re.DOTALL)
+
+
+def form_fields(content_type: str, body: bytes) -> dict[str, str]:
+    """Return the fields of a form by name."""
+    form = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    return {
+        str(part.get_param("name", header="content-disposition")): bytes(part.get_payload(decode=True)).decode()
+        for part in form.walk()
+        if not part.is_multipart()
+    }
 
 
 class Handle:
@@ -113,6 +124,9 @@ class Request(BaseHTTPRequestHandler):
             self.answer(200, b"Ok.\n")
             return
         arguments = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if self.headers.get_content_type() == "multipart/form-data":  # many parameters, too long for an address
+            arguments |= form_fields(self.headers["Content-Type"], body)
+            body = b""
         sql, content = (arguments["query"].encode(), body) if "query" in arguments else (body, b"")
         ridden = INSERT_IN_BODY.match(sql)
         if ridden:  # the statement stands in the body, before the rows

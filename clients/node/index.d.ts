@@ -39,6 +39,8 @@ export interface Conversion extends Fields {
   order_id?: Id;
   revenue_cents?: number;
   currency?: string;
+  /** What the payment is called at Stripe, so that refunds and disputes which Stripe tells of find the order. */
+  payment_id?: Id;
   presentment_revenue_cents?: number;
   presentment_currency?: string;
   subtotal_cents?: number;
@@ -55,6 +57,7 @@ export interface Conversion extends Fields {
 /** Money given back for an order. Each refund needs an idempotency key of its own: two refunds are added up. */
 export interface Refund extends Fields {
   original_order_id: Id;
+  payment_id?: Id;
   refund_amount_cents: number;
   currency?: string;
   reason?: string;

@@ -80,6 +80,7 @@ class Conversion(Fields, total=False):
     order_id: Id
     revenue_cents: int
     currency: str
+    payment_id: Id
     presentment_revenue_cents: int
     presentment_currency: str
     subtotal_cents: int
@@ -97,6 +98,7 @@ class Refund(Fields, total=False):
     """Money given back for an order. Each refund needs an idempotency key of its own: two refunds are added up."""
 
     original_order_id: Id
+    payment_id: Id
     refund_amount_cents: int
     currency: str
     reason: str

@@ -12,7 +12,7 @@ from stackfluence.api import Core, create_api
 from stackfluence.catalog import Catalog
 from stackfluence.catalog.sources import Connection
 from stackfluence.click.click_id import ClickIdKeys
-from stackfluence.clock import now_ms
+from stackfluence.clock import now_ms, parse_rfc3339
 from stackfluence.settings import Settings
 from stackfluence.vault import CredentialVault, HookVault
 from tests.api.brands import SECRET, SETTINGS, Brand, errors
@@ -59,15 +59,36 @@ async def test_a_shop_is_known_by_its_app_and_waits_for_the_install(brand: Brand
     assert made["app_url"] == f"https://go.links.example/v1/connections/{made['id']}/shopify"
     assert await kept(catalog, made["id"]) == (["shpss_one1111111"], {"client_secret": "shpss_one1111111"})
     where = f"/v1/connections/{made['id']}"
+    assert made["earlier_secret_until"] is None
+    until = []
     for secret, accepted in (
         ("shpss_two2222222", ["shpss_two2222222", "shpss_one1111111"]),
         ("shpss_two2222222", ["shpss_two2222222", "shpss_one1111111"]),
         ("shpss_three33333", ["shpss_three33333", "shpss_two2222222"]),
     ):
-        changed = await brand.patch(where, json={"client_secret": secret})
-        assert changed.json()["status"] == "pending"
+        changed = (await brand.patch(where, json={"client_secret": secret})).json()
+        assert (changed["status"], changed["settings"]) == ("pending", {})
         assert await kept(catalog, made["id"]) == (accepted, {"client_secret": secret})
+        until.append(parse_rfc3339(changed["earlier_secret_until"]))
+    days = 14 * 86_400_000
+    assert until[0] == until[1] < until[2] <= now_ms() + days < until[0] + 600_000, "the same again prolongs nothing"
     assert (await brand.patch(where, json={"client_id": "xyz"})).json()["client_id"] == "xyz"
+
+
+async def test_a_secret_that_leaked_is_ended_at_once(brand: Brand, catalog: Catalog) -> None:
+    made = await brand.make("connections", **SHOP)
+    where = f"/v1/connections/{made['id']}"
+    given = {"client_secret": "shpss_two2222222", "is_earlier_secret_ended": True}
+    assert (await brand.patch(where, json=given)).json()["earlier_secret_until"] is None
+    assert (await kept(catalog, made["id"]))[0] == ["shpss_two2222222"]
+    await brand.patch(where, json={"client_secret": "shpss_three33333"})
+    assert len((await kept(catalog, made["id"]))[0]) == 2
+    ended = (await brand.patch(where, json={"is_earlier_secret_ended": True})).json()
+    assert (ended["earlier_secret_until"], ended["secret_last_four"]) == (None, "3333")
+    assert (await kept(catalog, made["id"]))[0] == ["shpss_three33333"]
+    stripe = await brand.make("connections", vendor="stripe", account="x", hook_secrets=[ONE])
+    refused = await brand.patch(f"/v1/connections/{stripe['id']}", json={"is_earlier_secret_ended": True})
+    assert list(errors(refused)) == ["is_earlier_secret_ended"]
 
 
 async def test_no_answer_and_no_book_has_a_secret(brand: Brand, catalog: Catalog) -> None:

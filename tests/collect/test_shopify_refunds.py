@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.collect.test_shopify import cents, heard, refused, told
+from stackfluence.collect.payloads import Payload
+from stackfluence.collect.unusable import Unusable
+from tests.collect.test_shopify import cents, heard, heard_all, refused, told, told_all
 from tests.collect.vendors import Document, money, shopify, totals
 
 
@@ -38,9 +40,10 @@ def an_order(total: str, left: str, refunds: list[Document], **fields: Any) -> D
 
 def test_a_refund_is_the_money_that_went_back() -> None:
     sample = shopify("refunds/create")
-    refund = heard("refunds/create", sample)
-    paid_back = sum(Decimal(each["amount"]) for each in sample["transactions"])
-    assert refund.refund_amount_cents == int(paid_back * 100)
+    refunds = heard_all("refunds/create", sample)
+    assert [each.refund_amount_cents for each in refunds] == [cents(each["amount"]) for each in sample["transactions"]]
+    assert [len(each.lines) for each in refunds] == [len(sample["refund_line_items"]), 0]
+    refund = refunds[0]
     assert (refund.reason, refund.currency, refund.original_order_id) == ("refund", "USD", str(sample["order_id"]))
     assert refund.occurred_at == sample["processed_at"]
     assert [line.quantity for line in refund.lines] == [1] * len(sample["refund_line_items"])
@@ -49,19 +52,75 @@ def test_a_refund_is_the_money_that_went_back() -> None:
 
 ALSO: dict[str, Document] = {
     "nothing else": {},
-    "pending": {"amount": "5.50", "status": "pending"},
+    "pending": {"amount": "99.00", "status": "pending"},
     "failed": {"amount": "99.00", "status": "failure"},
     "in error": {"amount": "99.00", "status": "error"},
     "a void": {"amount": "99.00", "kind": "void"},
-    "without a currency": {"amount": "5.50", "currency": None},
 }
 
 
 @pytest.mark.parametrize("also", ALSO)
 def test_only_money_that_goes_back_counts(also: str) -> None:
     transactions = [transaction("10.00")] + ([transaction(**ALSO[also])] if ALSO[also] else [])
-    expected = 1_550 if also in ("pending", "without a currency") else 1_000
-    assert heard("refunds/create", a_refund(1, *transactions)).refund_amount_cents == expected
+    assert heard("refunds/create", a_refund(1, *transactions)).refund_amount_cents == 1_000
+    order = heard("orders/updated", an_order("100.00", "90.00", [a_refund(1, *transactions)]))
+    assert order.revenue_cents == 10_000
+
+
+def test_a_transaction_without_a_currency_is_in_the_shops() -> None:
+    assert heard("refunds/create", a_refund(1, transaction("5.50", currency=None))).refund_amount_cents == 550
+
+
+def alone(each: Document, number: int) -> Document:
+    """Return a transaction as its own webhook tells of it."""
+    given = {name: each[name] for name in ("amount", "status", "kind", "currency")}
+    return shopify("order_transactions/create") | given | {"id": number, "order_id": shopify("orders/paid")["id"]}
+
+
+def test_a_refund_that_takes_days_counts_when_it_succeeds_and_never_when_it_fails() -> None:
+    for status, counted in (("success", 550), ("failure", None), ("error", None), ("pending", None)):
+        assert told("refunds/create", a_refund(1, transaction("5.50", status="pending") | {"id": 7})) is None
+        later = alone(transaction("5.50", status=status), 7)
+        if counted is None:
+            assert told("order_transactions/create", later) is None
+            continue
+        refund = heard("order_transactions/create", later)
+        assert (refund.refund_amount_cents, refund.reason, refund.currency) == (counted, "refund", "USD")
+        assert refund.original_order_id == str(shopify("orders/paid")["id"])
+        assert refund.occurred_at == later["created_at"]
+
+
+def test_a_refund_that_both_hooks_tell_of_is_one_event() -> None:
+    refund = a_refund(1, transaction("5.50") | {"id": 7})
+    both = [told("refunds/create", refund), told("order_transactions/create", alone(transaction("5.50"), 7))]
+    assert {each.key for each in both if each is not None} == {"shopify/transaction/7"}
+
+
+def test_a_refund_by_several_transactions_is_told_by_each() -> None:
+    """A gift card and a card; what the second gives back can't be told in the shop's currency, and hides no other."""
+    parts = [transaction(amount) | {"id": number} for number, amount in ((7, "5.50"), (8, "4.50"))]
+    keys = ["shopify/transaction/7", "shopify/transaction/8"]
+    assert [each.key for each in told_all("refunds/create", a_refund(1, *parts))] == keys
+    later = [told("order_transactions/create", alone(part, part["id"])) for part in parts]
+    assert [found.key for found in later if found is not None] == keys
+    assert heard("orders/updated", an_order("100.00", "90.00", [a_refund(1, *parts)])).revenue_cents == 10_000
+    parts[1]["currency"] = "EUR"
+    first, second = told_all("refunds/create", a_refund(1, *parts))
+    assert isinstance(first.payload, Payload)
+    assert (second.key, isinstance(second.payload, Unusable)) == (keys[1], True)
+
+
+@pytest.mark.parametrize("kind", ["sale", "capture", "authorization", "void", "change", "", None, 5, ["refund"]])
+def test_a_transaction_that_gives_nothing_back_moves_nothing(kind: object) -> None:
+    assert told("order_transactions/create", alone(transaction("5.50"), 7) | {"kind": kind}) is None
+
+
+def test_while_a_refund_is_pending_the_order_comes_to_what_shopify_says_is_left() -> None:
+    """The line is out of the order at once; what it is worth and what came back add up to that before and after."""
+    for status, paid_back in (("pending", 0), ("success", 4_000), ("failure", 0)):
+        refund = a_refund(1, transaction("40.00", status=status))
+        revenue = heard("orders/updated", an_order("100.00", "60.00", [refund])).revenue_cents or 0
+        assert revenue - paid_back == 6_000, status
 
 
 def test_a_refund_of_shipping_alone_counts() -> None:
@@ -90,7 +149,7 @@ def test_a_refund_in_the_shoppers_currency_is_converted_at_its_own_rate() -> Non
 def test_a_refund_whose_currency_nothing_converts_is_refused() -> None:
     refund = a_refund(1, transaction("45.00", currency="EUR"))
     assert refused("refunds/create", refund)[0] == "missing_field"
-    assert told("refunds/create", refund).key == "shopify/refund/1"  # type: ignore[union-attr]
+    assert told("refunds/create", refund).key == f"shopify/transaction/{refund['transactions'][0]['id']}"  # type: ignore[union-attr]
 
 
 def test_a_negative_refund_is_refused() -> None:
@@ -98,7 +157,8 @@ def test_a_negative_refund_is_refused() -> None:
 
 
 def test_several_refunds_of_one_order_are_several_events() -> None:
-    keys = {told("refunds/create", a_refund(number, transaction("5.00"))).key for number in (1, 2, 3)}  # type: ignore[union-attr]
+    refunds = [a_refund(number, transaction("5.00") | {"id": number}) for number in (1, 2, 3)]
+    keys = {told("refunds/create", refund).key for refund in refunds}  # type: ignore[union-attr]
     assert len(keys) == 3
 
 

@@ -12,7 +12,7 @@ import pytest
 from stackfluence.clock import now_ms
 from stackfluence.errors import JournalLocked
 from stackfluence.events import erase
-from stackfluence.events.erase import PersonKind, erase_person
+from stackfluence.events.erase import PersonKind, erase_person, find_person
 from stackfluence.events.event import Leaf, split_line
 from stackfluence.events.feed import find_event, summary
 from stackfluence.events.journal import lock
@@ -75,7 +75,7 @@ def on_disk(journals: Path) -> bytes:
         (PersonKind.click_id, CLICK),
         (PersonKind.session_id, "s1"),
         (PersonKind.visitor_hash, "v1"),
-        (PersonKind.order_id, "o1"),
+        (PersonKind.order_id, "s.example/o1"),
         (PersonKind.shop, "s.example"),
     ],
 )
@@ -217,6 +217,45 @@ def test_an_erasure_waits_for_the_loaders_turn(
         erase_person(store, journals, BRAND, PersonKind.customer_hash, EMMA)
     os.close(held)
     assert erase_person(store, journals, BRAND, PersonKind.customer_hash, EMMA).events == 3
+
+
+ORDERS = (
+    {"order_id": "o1", "shop": "s.example"},
+    {"original_order_id": "o2", "shop": "s.example"},
+    {"order_id": "o3", "shop": "s.example"},
+    {"order_id": "o1", "shop": "other.example"},
+    {"original_order_id": "o2"},
+    {"order_id": "s.example/o1"},
+)
+
+
+@pytest.mark.parametrize("where", ["loaded", "waiting", "being written"])
+def test_orders_are_erased_in_the_shop_that_asks_many_at_once(
+    where: str, store: Store, loader: Loader, writer: Writer, journals: Path
+) -> None:
+    for fields in ORDERS:
+        told = next(name for name in fields if name != "shop")
+        writer.event("refund" if told == "original_order_id" else "conversion", kept={"properties": "of"}, **fields)
+    path = writer.finish()
+    if where == "loaded":
+        drain(loader)
+    if where == "being written":
+        path.rename(path.with_suffix(".open"))
+        held = lock(path.with_suffix(".open"))
+    asked = ["s.example/o1", "s.example/o2", "s.example/o9", "/o7"]
+    found = find_person(store, journals, BRAND, PersonKind.order_id, *asked)
+    done = erase_person(store, journals, BRAND, PersonKind.order_id, *asked)
+    expected = 0 if where == "being written" else 2
+    assert (found.events, done.events, done.lines) == (expected, expected, expected)
+    if where == "being written":
+        path.with_suffix(".open").rename(path)
+        os.close(held)
+    drain(loader)
+    left = {
+        (row["shop"], row["order_id"] + row["original_order_id"])
+        for row in rows(store, "select * from events where (node, seq) in (select node, seq from events_personal)")
+    }
+    assert left == {("s.example", "o3"), ("other.example", "o1"), ("", "o2"), ("", "s.example/o1")}
 
 
 def test_nobody_is_found_by_what_only_looks_alike(store: Store, writer: Writer, journals: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,15 +11,16 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from stackfluence.api.shopify.privacy import read_person
-from stackfluence.catalog import Catalog
+from stackfluence.catalog import Catalog, PrivacyRequest
 from stackfluence.catalog.tables import Organization
 from stackfluence.clock import now_ms
 from stackfluence.collect.payloads import customer_hash, email_digest, email_hash
 from stackfluence.events.load import Loader
-from stackfluence.events.store import Store
+from stackfluence.events.store import StatementFailed, Store
+from stackfluence.operations import privacy
 from stackfluence.operations.privacy import ShopUpkeep, carry_out
 from stackfluence.operations.site import Site
 from tests.events.journals import Numbers, Writer, drain, rows
@@ -221,12 +223,26 @@ async def test_a_person_is_erased_by_id_address_and_orders(connected: Connected,
     assert request["done_at"] is not None
     assert await carry_out(site) == 0
     book = (site.settings.data_path / "erasures.jsonl").read_text()
-    assert book.count("\n") == 5
+    assert book.count("\n") == 3 + 2 * 2
     assert str(BIG) not in book.replace(str(BIG + 1), ""), "the customer's own id is not noted, its hash is"
     log = (await connected.brand.get("/v1/audit-log")).json()["items"]
     (entry,) = [entry for entry in log if entry["action"] == "person.erased"]
     assert entry["actor"] == "shopify"
     assert str(BIG) not in str(log)
+
+
+async def test_a_person_who_is_erased_is_no_creators_own_customer_any_more(connected: Connected, site: Site) -> None:
+    creator = await connected.brand.make("creators", handle="emma")
+    own = f"/v1/creators/{creator['id']}/own-customers"
+    customers = [{"customer_id": BIG, "shop": ACCOUNT}, {"customer_id": "1", "shop": ACCOUNT}]
+    named = await connected.brand.put(own, json={"emails": ["emma@brand.example"], "customers": customers})
+    assert named.json()["count"] == 3
+    await send(connected, "customers/data_request", DATA_REQUEST)
+    assert await carry_out(site) == 1
+    assert (await connected.brand.get(own)).json() == named.json(), "who only asks is kept"
+    await send(connected, "customers/redact", REDACT)
+    assert await carry_out(site) == 1
+    assert (await connected.brand.get(own)).json()["count"] == 1
 
 
 async def test_a_request_that_comes_again_is_done_again(connected: Connected, site: Site, store: Store) -> None:
@@ -244,6 +260,78 @@ async def test_what_is_known_of_a_person_is_counted_and_stays(connected: Connect
     assert remaining(store) == EVERYTHING
     (request,) = await requests_of(connected)
     assert (request["events"], request["customer_id"]) == (4, str(BIG))
+
+
+async def test_orders_of_another_shop_are_left_alone(connected: Connected, site: Site, store: Store) -> None:
+    await send(connected, "customers/redact", REDACT | {"orders_to_redact": [3, 4, 5]})
+    assert await carry_out(site) == 1
+    assert remaining(store) == ["by order", "of another shop", "refund"]
+
+
+async def test_thousands_of_orders_are_erased_in_pieces(
+    connected: Connected, site: Site, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for a turn gets it between two of them."""
+    monkeypatch.setattr(privacy, "ORDERS_A_PIECE", 100)
+    redact = REDACT | {"orders_to_redact": [*range(10_000, 10_400), 3]}
+    await send(connected, "customers/redact", redact)
+    turns = 0
+
+    async def wait_for_turns() -> None:
+        nonlocal turns
+        while True:
+            async with site.turn:
+                turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(wait_for_turns())
+    assert await carry_out(site) == 1
+    other.cancel()
+    assert turns > 5
+    assert remaining(store) == ["by order", "of another shop", "refund"]
+    assert (site.settings.data_path / "erasures.jsonl").read_text().count("\n") == 3 + 2 * 401
+
+
+async def test_requests_that_always_fail_keep_no_other_waiting(
+    connected: Connected, site: Site, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(privacy, "REQUESTS_A_ROUND", 2)
+    for number in range(3):
+        await send(connected, "customers/redact", REDACT | {"orders_to_redact": [number]})
+    async with catalog.transaction() as connection:  # as with a master key that was lost
+        await connection.execute(update(PrivacyRequest).values(person=b"\x01" * 40))
+    await send(connected, "customers/redact", REDACT)
+    clock = [now_ms()]
+    failed: dict[str, privacy.Attempt] = {}
+    rounds = [await carry_out(site, failed, lambda: clock[0]) for _ in range(3)]
+    assert rounds == [0, 1, 0], "two fail in the first, the third in the second, where the last is done"
+    assert [attempt.failures for attempt in failed.values()] == [1, 1, 1], "none is tried again at once"
+    for failures, minutes in ((2, 1), (3, 2), (4, 4)):
+        clock[0] += minutes * 60_000
+        await carry_out(site, failed, lambda: clock[0])
+        await carry_out(site, failed, lambda: clock[0])
+        assert [attempt.failures for attempt in failed.values()] == [failures] * 3
+    async with catalog.transaction() as connection:
+        await connection.execute(update(PrivacyRequest).values(person=b""))
+    clock[0] += privacy.LONGEST_WAIT_MS
+    assert [await carry_out(site, failed, lambda: clock[0]) for _ in range(3)] == [2, 1, 0]
+    assert failed == {}
+
+
+async def test_a_store_that_goes_away_in_between_makes_nobody_wait_longer(
+    connected: Connected, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send(connected, "customers/redact", REDACT)
+    failed: dict[str, privacy.Attempt] = {}
+
+    def away(*_: object) -> None:
+        raise StatementFailed("find_events_of_person", None, "nobody answers")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(privacy, "_touch", away)
+        assert await carry_out(site, failed) == 0
+    assert failed == {}
+    assert await carry_out(site, failed) == 1
 
 
 async def test_an_event_that_is_found_in_two_ways_counts_once(connected: Connected, site: Site) -> None:

@@ -38,6 +38,7 @@ async def test_an_owner_who_agrees_connects_the_shop(connected: Connected, catal
         ("ORDERS_UPDATED", edge),
         ("ORDERS_CANCELLED", edge),
         ("REFUNDS_CREATE", edge),
+        ("ORDER_TRANSACTIONS_CREATE", edge),
         ("APP_UNINSTALLED", core),
     }
     assert shop.pixel

@@ -16,6 +16,7 @@ from stackfluence.api.core import Core
 from stackfluence.api.fields import Given, Text, Time, Title, Told
 from stackfluence.api.paging import Page, PageQuery, read_page
 from stackfluence.api.routes import BODY, MISSING, find, router
+from stackfluence.api.shopify.overlap import EARLIER_UNTIL, OVERLAP_DAYS, end_overlap, present_secrets
 from stackfluence.catalog import sources
 from stackfluence.clock import now_ms, rfc3339
 from stackfluence.errors import Conflict, Invalid, StoreError, Undecryptable
@@ -27,6 +28,7 @@ SQL = read_statements(Path(__file__).with_name("connections.sql"))
 MOST_SECRETS = 5  # several are good at once while one is being replaced
 SEEN_DAYS = 30
 _SHOWN = 4
+_TOLD_BESIDE = ("secret_given_at", EARLIER_UNTIL)  # of a connection's settings
 _DAY_MS = 86_400_000
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,9 @@ class ConnectionPatch(Given):
     client_id: ClientId = Field(default_factory=str)
     client_secret: ClientSecret = Field(default_factory=str)
     hook_secrets: HookSecrets = Field(default_factory=list)
+    is_earlier_secret_ended: bool = Field(
+        default=False, description="Of Shopify: true refuses at once what the client secret before this one signed."
+    )
 
 
 class Connection(Told):
@@ -87,6 +92,9 @@ class Connection(Told):
     has_secret: bool = Field(description="Whether hooks can be verified: a secret was given, and opens with our keys.")
     secret_last_four: str | None = Field(description="Of the newest secret.")
     secret_given_at: str | None = Field(description="When a secret was given last.")
+    earlier_secret_until: str | None = Field(
+        description="Of Shopify: until when hooks count that are signed with the client secret before the present one."
+    )
     hook_url: str = Field(description="Where the vendor sends orders.")
     app_url: str | None = Field(description="Where Shopify sends an app's own topics: uninstalled, and privacy.")
     settings: dict[str, Any] = Field(description="What was set up at the vendor, and what came of it.")
@@ -162,6 +170,8 @@ async def change_connection(connection_id: str, given: ConnectionPatch, writing:
     if given.client_id:
         row.client_id = given.client_id
     await _keep_secrets(writing, row, given.client_secret, given.hook_secrets)
+    if given.is_earlier_secret_ended:
+        end_overlap(row, _hook_vault(writing.core))
     return _told(row, _hook_vault(writing.core), writing.base_url)
 
 
@@ -177,9 +187,9 @@ async def disconnect(connection_id: str, writing: Writes) -> None:
 
 def _check_fields(vendor: ConnectionVendor, given: NewConnection | ConnectionPatch) -> None:
     """Refuse the other vendor's fields, and secrets that were mistaken for signing secrets."""
-    others = ("hook_secrets",) if vendor is ConnectionVendor.shopify else ("client_id", "client_secret")
-    for field in others:
-        if getattr(given, field):
+    shopifys = ("client_id", "client_secret", "is_earlier_secret_ended")
+    for field in ("hook_secrets",) if vendor is ConnectionVendor.shopify else shopifys:
+        if getattr(given, field, None):
             raise Invalid(f"{field}: a connection to {vendor.value} has none.", field=field)
     for secret in given.hook_secrets or []:
         if not secret.startswith("whsec_"):
@@ -196,16 +206,18 @@ async def _keep_secrets(
     core = writing.core
     if not client_secret and not hook_secrets:
         return
+    settings = row.settings | {"secret_given_at": rfc3339(writing.change.at_ms)}
     if client_secret:
         vault = CredentialVault(core.settings.master_key)
         row.credentials = vault.encrypt({**_opened(vault, row), "client_secret": client_secret}, row.id)
-        # Shopify signs with the old one for a while after it was rotated
-        earlier = [secret for secret in _secrets(row, _hook_vault(core)) if secret != client_secret]
+        before = present_secrets(row, _secrets(row, _hook_vault(core)), writing.change.at_ms)
+        earlier = [secret for secret in before if secret != client_secret]
+        if earlier and before[0] != client_secret:
+            settings[EARLIER_UNTIL] = rfc3339(writing.change.at_ms + OVERLAP_DAYS * _DAY_MS)
         hook_secrets = [client_secret, *earlier][:2]
     await _check_unshared(writing, row, hook_secrets)
     row.hook_secrets = _hook_vault(core).encrypt(list(dict.fromkeys(hook_secrets)), row.id)
-    # the audit log shows no secrets, but that they changed
-    row.settings = {**row.settings, "secret_given_at": rfc3339(writing.change.at_ms)}
+    row.settings = settings  # the audit log shows no secrets, but that they changed
     if row.vendor == ConnectionVendor.stripe:
         row.status = ConnectionStatus.active.value
     await writing.session.flush()
@@ -218,6 +230,7 @@ async def _check_unshared(writing: Writing, row: sources.Connection, given: Sequ
     """
     vault = _hook_vault(writing.core)
     kind = sources.Connection
+    # writers take turns, in every process (Catalog.writing): nobody else adds one between this look and the commit
     with writing.session.no_autoflush:
         others = await writing.session.scalars(
             select(kind).where(kind.vendor == row.vendor, kind.organization_id != row.organization_id)
@@ -259,9 +272,10 @@ def _told(row: sources.Connection, vault: HookVault, base_url: str) -> Connectio
         has_secret=bool(secrets),
         secret_last_four=secrets[0][-_SHOWN:] if secrets else None,
         secret_given_at=row.settings.get("secret_given_at"),
+        earlier_secret_until=row.settings.get(EARLIER_UNTIL),
         hook_url=f"{base_url}/v1/hooks/{row.vendor}/{row.id}",
         app_url=f"{base_url}/v1/connections/{row.id}/shopify" if is_shop else None,
-        settings={name: value for name, value in row.settings.items() if name != "secret_given_at"},
+        settings={name: value for name, value in row.settings.items() if name not in _TOLD_BESIDE},
         created_at=row.created_at,
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from stackfluence.click.bodies import Bodies
 from stackfluence.click.head import Heads
 from stackfluence.click.redirect import usual_click
 from stackfluence.click.relay import Relay
@@ -34,6 +35,7 @@ LINGER_SECONDS = 2.0  # a client that is still sending has this long to read why
 SWEEP_SECONDS = 1.0
 WRITING, QUEUE = 1, 2  # why nothing is read from a client, as `relay.CORE`: it reads slowly, it asks too fast
 FOREVER = float("inf")
+RETRY = b"retry-after: 5\r\n"
 log = logging.getLogger(__name__)
 
 
@@ -246,13 +248,9 @@ class Connection(asyncio.Protocol):
             self.deadline = self.server.now + BODY_SECONDS
             request.relay.send_body(body)
             return
-        if not request.body:
-            request.body = body
-        elif isinstance(request.body, bytearray):
-            request.body += body
-        else:
-            request.body = bytearray(request.body + body)  # grows in place: a body may come in pieces of one byte
-        if len(request.body) > request.most_bytes:
+        if not self.server.bodies.add(request, body):
+            self.end(503, "unavailable", "Too many large bodies are being received; send it again.", RETRY)
+        elif len(request.body) > request.most_bytes:
             self._body_too_large(request)
 
     def on_message_complete(self) -> None:
@@ -266,7 +264,9 @@ class Connection(asyncio.Protocol):
             request.relay.end_body()
         else:
             self._read = request
+            self.server.bodies.done(request)
             self._take(request)
+            request.body = b""  # it was read, and its answer may wait for the disk
 
     def _take(self, request: Request) -> None:
         """Answer a request that was read whole, now or later."""
@@ -306,7 +306,7 @@ class Connection(asyncio.Protocol):
         if self._request is None:
             self.deadline = self.server.now + IDLE_SECONDS
 
-    def end(self, status: int, kind: str, detail: str) -> None:
+    def end(self, status: int, kind: str, detail: str, headers: bytes = b"") -> None:
         """Answer what can't be read any further, after the requests before it, and close."""
         request = self._request or Request(self)
         self._request = None
@@ -320,7 +320,7 @@ class Connection(asyncio.Protocol):
         elif not request.relay.give_up():
             self.transport.abort()  # inside its answer: anything else would be taken for a part of it
             return
-        request.refuse(status, kind, detail, cors(request))
+        request.refuse(status, kind, detail, headers + cors(request))
 
     def expire(self) -> None:
         """The deadline has passed: close, with a word when a request was under way."""
@@ -365,6 +365,7 @@ class Server:
         self.edge = edge
         self.connections: set[Connection] = set()
         self.heads = (Heads(), Heads())  # of visitors' own connections, of trusted proxies'
+        self.bodies = Bodies()
         self.refused = 0  # requests that could not be read: malformed, too large, too slow
         self.is_draining = False
         self._loop = asyncio.get_running_loop()
@@ -391,5 +392,6 @@ class Server:
         self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self.now = self._loop.time()
         self.edge.tick()
+        self.bodies.recount(connection._request for connection in self.connections)
         for connection in [c for c in self.connections if c.deadline < self.now]:
             connection.expire()

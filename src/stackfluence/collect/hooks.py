@@ -6,6 +6,7 @@ used is kept with its reason and answered 200, a disk that can't be reached is 5
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -85,7 +86,7 @@ class Hooks:
         try:
             document = _read(request)
         except Unusable as problem:
-            self._record(request, connection, Told(event_type, "", problem, {}))
+            self._record(request, connection, [Told(event_type, "", problem, {})])
             return
         # the headers are not signed, so what they say must be what the body says
         if shopify.shop_of(document) not in ("", connection.account):
@@ -103,7 +104,7 @@ class Hooks:
         try:
             document = _read(request)
         except Unusable as problem:
-            self._record(request, connection, Told(None, "", problem, {}))
+            self._record(request, connection, [Told(None, "", problem, {})])
             return
         account = documents.inside(document, "account")
         if isinstance(account, str) and connection.account.startswith("acct_") and account != connection.account:
@@ -111,16 +112,19 @@ class Hooks:
                 request, 403, "wrong-account", "The hook is of another account than the connection.", connection
             )
             return
-        self._record(request, connection, stripe_checkout.told(document, connection.account))
+        told = stripe_checkout.told(document, connection.account)
+        self._record(request, connection, [] if told is None else [told])
 
-    def _record(self, request: Request, connection: Connection, told: Told | None) -> None:
-        if told is None:
+    def _record(self, request: Request, connection: Connection, told: Sequence[Told]) -> None:
+        if not told:
             self._ignore(request)
             return
         # ids are the vendor's: they mean one thing in its account, also through a connection that is made anew
         namespace = f"{connection.vendor}\0{connection.account}"
         sender = Sender(request, connection.organization_id, TrustTier.connector, namespace=namespace)
-        self._recorder.record(sender, told, _HookAnswer(self._recorder, request))
+        answer = _HookAnswer(self._recorder, request, len(told))
+        for each in told:
+            self._recorder.record(sender, each, answer)
 
     def _secrets(self, connection: Connection) -> list[str]:
         opened = self._opened.get(connection.id)
@@ -147,27 +151,35 @@ class Hooks:
 
 
 class _HookAnswer:
-    """The answer to one hook, sent when its event is on disk, or 503 when it isn't."""
+    """The answer to one hook, sent when its events are on disk, or 503 when one isn't."""
 
-    def __init__(self, recorder: Recorder, request: Request) -> None:
+    def __init__(self, recorder: Recorder, request: Request, events: int) -> None:
         self._recorder = recorder
         self._request = request
-        self._event: dict[str, str] = {}
+        self._waiting = events
+        self._events: list[dict[str, str]] = []
+        self._has_failed = False
 
     def add(self, event_id: str, status: IntakeStatus, reason: str, detail: str) -> int:
-        """Take up the event."""
-        self._event = {"event_id": event_id, "status": HookStatus(status.value).value}
+        """Take up an event and return its place."""
+        event = {"event_id": event_id, "status": HookStatus(status.value).value}
         if reason:
-            self._event |= {"reason": reason, "detail": detail}
-        return 0
+            event |= {"reason": reason, "detail": detail}
+        self._events.append(event)
+        return len(self._events) - 1
 
-    def settle(self, _place: int, is_recorded: bool) -> None:
-        """The event is on disk, or not: then the vendor sends it again."""
-        self._recorder.settle(self._event, is_recorded)
-        if not is_recorded:
+    def settle(self, place: int, is_recorded: bool) -> None:
+        """An event is on disk, or not: then the vendor sends all again."""
+        self._recorder.settle(self._events[place], is_recorded)
+        self._has_failed = self._has_failed or not is_recorded
+        self._waiting -= 1
+        if self._waiting:
+            return
+        if self._has_failed:
             self._request.refuse(503, "unavailable", "The event could not be put on disk in time.", _RETRY)
             return
-        _answer(self._recorder, self._request, self._event)
+        several = {"events": self._events}
+        _answer(self._recorder, self._request, several if len(self._events) > 1 else self._events[0])
 
 
 def _read(request: Request) -> documents.Document:
@@ -177,7 +189,7 @@ def _read(request: Request) -> documents.Document:
     return documents.read_document(bytes(request.body))
 
 
-def _answer(recorder: Recorder, request: Request, document: dict[str, str]) -> None:
+def _answer(recorder: Recorder, request: Request, document: Mapping[str, object]) -> None:
     body = msgspec.json.encode(document)
     request.answer(
         b"HTTP/1.1 200 OK\r\ndate: %b\r\ncontent-type: application/json\r\ncache-control: no-store\r\n"

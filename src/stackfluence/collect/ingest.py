@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PREFIX = b"/v1/events/"
 MAX_BODY = 256 << 10
 MAX_BATCH = 1_000
-RECORDED_TYPES = {t.value.encode(): t for t in EventType if t is not EventType.click}
+RECORDED_TYPES = {t.value.encode(): t for t in EventType if t not in (EventType.click, EventType.payment)}
 _CONTENT_TYPES = (b"", b"application/json", b"text/plain")
 _RETRY = b"retry-after: 1\r\naccess-control-expose-headers: retry-after\r\n"
 

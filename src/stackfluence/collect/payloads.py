@@ -25,6 +25,7 @@ from stackfluence.vocabulary import (
     EventType,
     QuarantineReason,
     TrafficReason,
+    TrustTier,
 )
 
 MAX_CENTS = 10**12  # ten billion of a currency with cents: more is a mistake of units
@@ -72,6 +73,7 @@ class Payload(msgspec.Struct, kw_only=True):
     time_on_page_ms: int | None = None
     event_type: str = ""
     order_id: Text = ""
+    payment_id: Text = ""
     shop: str = ""
     revenue_cents: int | None = None
     currency: str = ""
@@ -111,13 +113,19 @@ _AMOUNTS = frozenset(
         "refund_amount_cents", "presentment_revenue_cents",
     )
 )  # fmt: skip
-_TEXTS = frozenset(("session_id", "order_id", "shop", "customer_id", "original_order_id", "reason", "idempotency_key"))
+_TEXTS = frozenset(
+    (
+        "session_id", "order_id", "payment_id", "shop", "customer_id", "original_order_id", "reason",
+        "idempotency_key",
+    )
+)  # fmt: skip
 _LINE_TEXTS = ("line_id", "product_id", "variant_id", "sku")
 _REQUIRED = {
     EventType.session: ("session_id",),
     EventType.pageview: ("session_id",),
     EventType.conversion: (),
     EventType.refund: ("original_order_id", "refund_amount_cents"),
+    EventType.payment: ("order_id", "payment_id"),
     EventType.identify: (),
 }
 _REQUIRED_OF_PURCHASE = ("order_id", "revenue_cents")
@@ -264,6 +272,8 @@ def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
     leaf.engaged_ms = payload.time_on_page_ms or 0
     leaf.order_id = str(payload.order_id)
     leaf.original_order_id = str(payload.original_order_id)
+    if leaf.trust_tier != TrustTier.browser:  # shoppers know their own payment, and could move its refund elsewhere
+        leaf.payment_id = str(payload.payment_id)
     leaf.shop = payload.shop
     leaf.conversion_type = payload.event_type if leaf.event_type == EventType.conversion else ""
     leaf.customer_type = payload.customer_type

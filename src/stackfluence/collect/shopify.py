@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,11 +20,12 @@ from stackfluence.collect.payloads import MAX_CODES, MAX_EMAIL, MAX_LINES, MAX_T
 from stackfluence.collect.recording import Told
 from stackfluence.collect.shopify_amounts import (
     given_back,
+    is_money_back,
     left_of,
     many_of,
     money_back,
     price,
-    returned,
+    returned_by,
     scaled,
     sold_for,
     worth,
@@ -40,6 +41,7 @@ TYPES = {
     "orders/updated": EventType.conversion,
     "orders/cancelled": EventType.refund,
     "refunds/create": EventType.refund,
+    "order_transactions/create": EventType.refund,
 }
 _SHOWN = (
     "id", "order_id", "name", "currency", "total_price", "current_total_price", "subtotal_price", "financial_status",
@@ -64,23 +66,26 @@ def shop_of(document: Document) -> str:
     return host if host.endswith(".myshopify.com") else ""
 
 
-def told(topic: str, document: Document, shop: str) -> Told | None:
-    """Return the event that a webhook tells of, None for one that moves nothing.
+def told(topic: str, document: Document, shop: str) -> list[Told]:
+    """Return the events that a webhook tells of, none for one that moves nothing, several for a refund paid in parts.
 
-    Only the body is signed, so the topic and ids of the headers are not believed: a refund is known by its own id, an
-    order by its id, the time of its last change and its worth, and whether it is paid or cancelled is what it says
-    itself.
+    Only the body is signed, so the topic and ids of the headers are not believed: a refund is known by the id of the
+    transaction that gave the money back, an order by its id, the time of its last change and its worth, and whether it
+    is paid or cancelled is what it says itself.
     """
     event_type = TYPES.get(topic)
     if event_type is None:
-        return None
+        return []
     key = ""
     payload: Payload | Unusable | None
     try:
         identifier = required(document, "id")
         if topic == "refunds/create":
             key = f"shopify/refund/{identifier}"
-            payload = _refund(document, shop)
+            return [_told(event_type, *each, document) for each in _refund(document, shop)]
+        if topic == "order_transactions/create":
+            key = f"shopify/transaction/{identifier}"
+            payload = _transaction(document, shop) if is_money_back(document) else None
         elif topic == "orders/cancelled":
             key = f"shopify/{topic}/{identifier}"
             payload = _cancellation(document, shop) if text(document, "cancelled_at") else None
@@ -91,7 +96,11 @@ def told(topic: str, document: Document, shop: str) -> Told | None:
                 key += f"/{payload.revenue_cents}"
     except Unusable as problem:
         payload = problem
-    return None if payload is None else Told(event_type, key, limited(payload), documents.shown(document, _SHOWN))
+    return [] if payload is None else [_told(event_type, key, payload, document)]
+
+
+def _told(event_type: EventType, key: str, payload: Payload | Unusable, document: Document) -> Told:
+    return Told(event_type, key, limited(payload), documents.shown(document, _SHOWN))
 
 
 def _order(order: Document, shop: str) -> Payload:
@@ -152,21 +161,42 @@ def _cancellation(order: Document, shop: str) -> Payload:
     )
 
 
-def _refund(refund: Document, shop: str) -> Payload | None:
+def _refund(refund: Document, shop: str) -> Iterator[tuple[str, Payload | Unusable]]:
+    """Yield, with its key, each transaction of a refund by which money went back; the first has the lines."""
     currency = _refund_currency(refund)
-    money = money_back(refund)
-    if not money:
-        return None
+    lines = [_refunded_line(each, currency) for each in objects(refund, "refund_line_items")[:MAX_LINES]]
+    for place, transaction in enumerate(money_back(refund)):
+        key = f"shopify/transaction/{required(transaction, 'id')}"
+        try:
+            payload = Payload(
+                shop=shop,
+                original_order_id=required(refund, "order_id"),
+                occurred_at=text(refund, "processed_at") or text(refund, "created_at"),
+                currency=currency,
+                refund_amount_cents=returned_by(transaction, refund, currency),
+                reason=RefundReason.refund.value,
+                is_test=inside(transaction, "test") is True,
+                lines=[] if place else lines,
+                metadata={"refund_id": required(refund, "id")},
+            )
+        except Unusable as problem:
+            yield key, problem
+        else:
+            yield key, payload
+
+
+def _transaction(transaction: Document, shop: str) -> Payload:
+    """Return what a transaction gave back, in the currency that the shopper paid with."""
+    currency = _currency(transaction)
     return Payload(
         shop=shop,
-        original_order_id=required(refund, "order_id"),
-        occurred_at=text(refund, "processed_at") or text(refund, "created_at"),
+        original_order_id=required(transaction, "order_id"),
+        occurred_at=text(transaction, "processed_at") or text(transaction, "created_at"),
         currency=currency,
-        refund_amount_cents=returned(refund, currency),
+        refund_amount_cents=minor_units(inside(transaction, "amount"), currency, "amount"),
         reason=RefundReason.refund.value,
-        is_test=any(inside(transaction, "test") is True for transaction in money),
-        lines=[_refunded_line(each, currency) for each in objects(refund, "refund_line_items")[:MAX_LINES]],
-        metadata={"refund_id": required(refund, "id")},
+        is_test=inside(transaction, "test") is True,
+        metadata={"transaction_id": required(transaction, "id")},
     )
 
 

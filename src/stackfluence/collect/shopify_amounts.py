@@ -11,8 +11,11 @@ and the parts (subtotal, discount, tax, shipping) are those of the same moment. 
 than `total_line_items_price`, the totals were not kept up with an edit, and only the second half counts. With every
 refund subtracted, what is left is `current_total_price`, in whatever order the webhooks come.
 
-A refund is the money that went back: the sum of its refund transactions, shipping and adjustments included. One without
-any (lines taken out, nothing paid back) moves no money; the order's next update has the new amounts.
+A refund is the money that went back: the sum of its refund transactions that succeeded, shipping and adjustments
+included. One without any (lines taken out, nothing paid back yet) moves no money; the order's next update has the new
+amounts. Each transaction is one event: one that is pending is told by `order_transactions/create` when it succeeds, and
+one that succeeds at once by that and by `refunds/create`. ("Occurs when a order transaction is created or when it's
+status is updated. Only occurs for transactions with a status of success, failure or error", says Shopify of the topic.)
 """
 
 from __future__ import annotations
@@ -24,8 +27,6 @@ from stackfluence.collect.money import minor_units, share
 from stackfluence.collect.unusable import Unusable
 from stackfluence.vocabulary import QuarantineReason
 
-# Of a refund transaction's status; the others are error and failure. One that is pending is told now or never.
-GIVEN_BACK = ("success", "pending")  # compared, not hashed: the field may hold anything
 _LINE_SETS = ("subtotal_set", "total_tax_set")
 _ADJUSTMENT_SETS = ("amount_set", "tax_amount_set")
 
@@ -86,33 +87,34 @@ def scaled(part: int, revenue: int, parts: Amounts) -> int:
 def given_back(order: Document, currency: str) -> int:
     """Return the money that all refunds of an order gave back so far."""
     rate = inside(order, "total_price_set")
-    return sum(returned(refund, currency, rate) for refund in objects(order, "refunds"))
+    return sum(
+        returned_by(transaction, refund, currency, rate)
+        for refund in objects(order, "refunds")
+        for transaction in money_back(refund)
+    )
 
 
 def money_back(refund: Document) -> list[Document]:
     """Return a refund's transactions by which money went back."""
-    return [
-        each
-        for each in objects(refund, "transactions")
-        if inside(each, "kind") == "refund" and inside(each, "status") in GIVEN_BACK
-    ]
+    return [each for each in objects(refund, "transactions") if is_money_back(each)]
 
 
-def returned(refund: Document, currency: str, rate: object = None) -> int:
-    """Return the money that a refund gave back, in the shop's currency.
+def is_money_back(transaction: Document) -> bool:
+    """Whether money went back by a transaction: others are pending, or came to nothing."""
+    return bool(inside(transaction, "kind") == "refund" and inside(transaction, "status") == "success")
+
+
+def returned_by(transaction: Document, refund: Document, currency: str, rate: object = None) -> int:
+    """Return the money that one transaction of a refund gave back, in the shop's currency.
 
     Transactions are in the currency that the shopper paid with. From another one they are converted at the rate of the
     refund's own amounts, which are in both, else at the order's (`rate`, amounts in both).
     """
-    total = 0
-    for each in money_back(refund):
-        paid_in = text(each, "currency").upper() or currency
-        if paid_in == currency:
-            total += minor_units(inside(each, "amount"), currency, "transactions.amount")
-            continue
-        ours, theirs = _both(refund, currency, paid_in, rate)
-        total += share(minor_units(inside(each, "amount"), paid_in, "transactions.amount"), ours, theirs)
-    return total
+    amount, paid_in = inside(transaction, "amount"), text(transaction, "currency").upper() or currency
+    if paid_in == currency:
+        return minor_units(amount, currency, "transactions.amount")
+    ours, theirs = _both(refund, currency, paid_in, rate)
+    return share(minor_units(amount, paid_in, "transactions.amount"), ours, theirs)
 
 
 def _both(refund: Document, currency: str, paid_in: str, rate: object) -> tuple[int, int]:

@@ -1,9 +1,10 @@
 """Stripe's webhooks: who signed them, and the paid Checkout, refund or dispute they tell of. Formats: docs.stripe.com.
 
-An order's id is what refunds name too: the session's payment intent. A subscription's session names no intent but its
-invoice, which charges don't name since version 2025-03-31: such refunds find no order. A shop whose orders are told by
-others too says which it is in the metadata, `order_id` and `shop`, of the session and of its payment intent, from which
-charges have it.
+An order's id is what a shop whose orders are told by others too says in the session's metadata, `order_id` and `shop`;
+else the session's payment intent, else its invoice. Refunds and disputes find it by the payment, whatever it is called:
+charges and disputes name their payment intent, and a session, too, names that or, of a subscription, its invoice. Since
+version 2025-03-31 nothing but an invoice payment says which intent paid an invoice; before, the invoice itself did
+("Adds support for multiple (partial) payments on invoices" in Stripe's changelog). Either is told as a payment.
 
 A charge tells the sum of its refunds so far (`amount_refunded`); what this one gave back is that less
 `previous_attributes`, so that each is counted once. A dispute takes money back when it is created or its funds are
@@ -31,6 +32,8 @@ TOLERANCE_SECONDS = 300  # docs.stripe.com/webhooks/signature: what their own li
 CHECKOUTS = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
 TYPES = {
     **dict.fromkeys(CHECKOUTS, EventType.conversion),
+    "invoice_payment.paid": EventType.payment,
+    "invoice.paid": EventType.payment,
     "charge.refunded": EventType.refund,
     "charge.dispute.created": EventType.refund,
     "charge.dispute.funds_withdrawn": EventType.refund,
@@ -42,7 +45,7 @@ MAX_SIGNATURES = 16
 _SHOWN = ("id", "type", "created", "livemode", "account", "api_version")
 _SHOWN_OBJECT = (
     "id", "amount", "amount_total", "amount_refunded", "currency", "payment_intent", "payment_status", "status",
-    "charge",
+    "charge", "invoice",
 )  # fmt: skip
 
 
@@ -81,6 +84,8 @@ def told(document: Document, shop: str) -> Told | None:
         if topic.startswith("charge.dispute."):
             key = f"stripe/{required(_object(document), 'id')}/{_DISPUTES[topic].value}"
         payload = _READERS[topic](document, shop)
+        if event_type is EventType.payment and payload is not None:  # both topics may tell of the same
+            key = f"stripe/{payload.order_id}/{payload.payment_id}"
     except Unusable as problem:
         payload = problem
     if payload is None:
@@ -103,7 +108,8 @@ def _checkout(event: Document, shop: str) -> Payload | None:
     return Payload(
         event_type=ConversionType.purchase.value,
         shop=_shop(session, shop),
-        order_id=_order_id(session),
+        order_id=text(session, "metadata", "order_id") or _payment_id(session) or required(session, "id"),
+        payment_id=_payment_id(session),
         occurred_at=_at(session),
         revised_at=_at(event),
         inf_click_id=_click_id(session),
@@ -136,6 +142,23 @@ def _taxes_inside(session: Document, currency: str) -> tuple[int, int]:
     return whole - of_shipping, of_shipping
 
 
+def _payment(event: Document, shop: str) -> Payload | None:
+    """Return by what an invoice was paid, None when that is not said, or was not Stripe's."""
+    about = _object(event)
+    is_invoice = text(event, "type") == "invoice.paid"
+    payment = about if is_invoice else inside(about, "payment")
+    payment_id = _id(payment, "payment_intent") or _id(payment, "charge")
+    if not payment_id:
+        return None
+    return Payload(
+        shop=shop,
+        order_id=required(about, "id") if is_invoice else _id(about, "invoice"),
+        payment_id=payment_id,
+        occurred_at=_at(event),
+        is_test=inside(event, "livemode") is False,
+    )
+
+
 def _refund(event: Document, shop: str) -> Payload | None:
     charge = _object(event)
     currency = _currency(charge)
@@ -149,9 +172,12 @@ def _refund(event: Document, shop: str) -> Payload | None:
         given_back = _amount(max(refunds, key=_created), currency, "amount")
     if given_back == 0:
         return None
+    payment_id = _id(charge, "payment_intent") or required(charge, "id")
     return Payload(
         shop=_shop(charge, shop),
-        original_order_id=_order_id(charge),
+        # of a version before 2025-03-31 the invoice
+        original_order_id=text(charge, "metadata", "order_id") or _id(charge, "invoice") or payment_id,
+        payment_id=payment_id,
         occurred_at=_at(event),
         revised_at=_at(event),
         currency=currency,
@@ -168,11 +194,11 @@ def _dispute(event: Document, shop: str) -> Payload | None:
     if status.startswith(INQUIRY) or status == "prevented" or (topic == "charge.dispute.closed" and status != "won"):
         return None  # lost: what its creation took away stays away
     currency = _currency(dispute)
+    payment_id = _id(dispute, "payment_intent") or _id(dispute, "charge")
     return Payload(
         shop=_shop(dispute, shop),
-        original_order_id=text(dispute, "metadata", "order_id")
-        or _id(dispute, "payment_intent")
-        or _id(dispute, "charge"),
+        original_order_id=text(dispute, "metadata", "order_id") or payment_id,
+        payment_id=payment_id,
         occurred_at=_at(event),
         revised_at=_at(event),
         currency=currency,
@@ -192,20 +218,21 @@ _DISPUTES = {
 _READERS = {
     **dict.fromkeys(CHECKOUTS, _checkout),
     **dict.fromkeys(_DISPUTES, _dispute),
+    "invoice_payment.paid": _payment,
+    "invoice.paid": _payment,
     "charge.refunded": _refund,
 }
 
 
-def _id(document: Document, name: str) -> str:
+def _id(document: object, name: str) -> str:
     """Return the id of another object, which may be spelt out."""
     found = inside(document, name)
     return text(found, "id") if isinstance(found, dict) else text(document, name)
 
 
-def _order_id(document: Document) -> str:
-    """Return the order's id of a session or charge, by one rule for both."""
-    named = text(document, "metadata", "order_id") or _id(document, "payment_intent") or _id(document, "invoice")
-    return named or required(document, "id")
+def _payment_id(session: Document) -> str:
+    """Return what a session was paid by, or, of a subscription, for; empty when it names neither."""
+    return _id(session, "payment_intent") or _id(session, "invoice")
 
 
 def _shop(document: Document, shop: str) -> str:

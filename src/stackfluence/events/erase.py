@@ -6,13 +6,15 @@ kept for ever and holds for what was received until then: lines not loaded yet, 
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from os import close
 from pathlib import Path
+from typing import Any
 
 from stackfluence.clock import now_ms
 from stackfluence.errors import JournalLocked
@@ -28,7 +30,10 @@ CHUNK = 1000  # event ids in one statement
 
 
 class PersonKind(StrEnum):
-    """What a person is known by; an order's id, and a shop with everybody in it, are what a shop asks by."""
+    """What a person is known by; an order, and a shop with everybody in it, are what a shop asks by.
+
+    An order is `brand.myshopify.com/4711`, its shop and its id in that; `/4711` is one that was told without a shop.
+    """
 
     customer_hash = "customer_hash"
     email_hash = "email_hash"
@@ -39,10 +44,8 @@ class PersonKind(StrEnum):
     shop = "shop"
 
 
-_COLUMNS = {  # of the leaf, where a kind has not just its own
-    PersonKind.visitor_hash: ("visitor_hash", "visitor_hash_before"),
-    PersonKind.order_id: ("order_id", "original_order_id"),
-}
+_VISITOR = ("visitor_hash", "visitor_hash_before")
+_ORDER_IDS = re.compile(rb'"(?:original_)?order_id":"([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,12 @@ class Findings:
     event_ids: frozenset[str]
 
 
-def find_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, value: str) -> Findings:
+def find_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, *values: str) -> Findings:
     """Count what `erase_person` would erase now, changing nothing; raises StoreError, OSError."""
     with store.session() as session:
-        rows = session.rows(SQL["find_events_of_person"], organization_id=organization_id, kind=kind.value, value=value)
-        event_ids = {row["event_id"] for row in rows}
-        on_disk = _events_on_disk(journals, organization_id, kind, value)
+        asked = {"organization_id": organization_id, "kind": kind.value, "values": list(values)}
+        event_ids = {row["event_id"] for row in session.rows(SQL["find_events_of_person"], **asked)}
+        on_disk = _events_on_disk(journals, organization_id, kind, values)
         everything = sorted(event_ids | on_disk)
         personal = 0
         for start in range(0, len(everything), CHUNK):
@@ -81,8 +84,8 @@ def find_person(store: Store, journals: Path, organization_id: str, kind: Person
     return Findings(len(everything), personal, len(on_disk), frozenset(everything))
 
 
-def erase_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, value: str) -> Erasure:
-    """Erase one person of one organization; again is harmless.
+def erase_person(store: Store, journals: Path, organization_id: str, kind: PersonKind, *values: str) -> Erasure:
+    """Erase one person of one organization, or several values of a kind at once; again is harmless.
 
     Raises JournalLocked when a loader doesn't end its turn within a minute, StoreError, OSError; it is to be repeated
     then, since the erasure is noted first and what is received until then stays erased.
@@ -90,18 +93,14 @@ def erase_person(store: Store, journals: Path, organization_id: str, kind: Perso
     erased_ms = now_ms()
     with store.session() as session:
         # noted before the locks are taken: a turn that begins after this finds it, one before is over when we have them
-        session.run(
-            SQL["add_erasure"], organization_id=organization_id, kind=kind.value, value=value, erased_ms=erased_ms
-        )
+        asked = {"organization_id": organization_id, "kind": kind.value, "values": list(values)}
+        session.run(SQL["add_erasure"], **asked, erased_ms=erased_ms)
         with loaders_at_rest(journals):
-            rows = session.rows(
-                SQL["find_events_of_person"], organization_id=organization_id, kind=kind.value, value=value
-            )
-            event_ids = {row["event_id"] for row in rows}
-            waiting = _events_on_disk(journals, organization_id, kind, value)
-            event_ids |= waiting
-            removed = _forget_events(session, organization_id, sorted(event_ids), erased_ms)
-            lines = _blank_files(journals, organization_id, event_ids, value)
+            event_ids = {row["event_id"] for row in session.rows(SQL["find_events_of_person"], **asked)}
+            event_ids |= _events_on_disk(journals, organization_id, kind, values)
+            lines = _blank_files(journals, organization_id, event_ids, kind, values)
+        # many take a while, and nothing that is loaded meanwhile is theirs
+        removed = _forget_events(session, organization_id, sorted(event_ids), erased_ms)
     return Erasure(len(event_ids), removed, lines, erased_ms, frozenset(event_ids))
 
 
@@ -143,37 +142,60 @@ def _files(journals: Path) -> list[Path]:
     return sorted([*journals.glob("*/n_*/*.segment"), *journals.glob("*/n_*/archive/*.lines")])
 
 
-def _events_on_disk(journals: Path, organization_id: str, kind: PersonKind, value: str) -> set[str]:
+def _events_on_disk(journals: Path, organization_id: str, kind: PersonKind, values: Sequence[str]) -> set[str]:
     """Return the ids of the person's events in segments that are not loaded yet, and in archives."""
     found: set[str] = set()
-    belongs = _belongs(organization_id, kind, value)
+    names, belongs = _named_in(kind, values), _belongs(organization_id, kind, values)
     for path in _files(journals):
-        if value.encode() in path.read_bytes():
-            for line in path.read_bytes().split(b"\n"):
+        content = path.read_bytes()
+        if names(content):
+            for line in content.split(b"\n"):
                 columns = line.split(b"\t")
                 if len(columns) == 4 and belongs(columns[1], columns[2]):
                     found.add(str(read_leaf(columns[1])["event_id"]))
     return found
 
 
-def _belongs(organization_id: str, kind: PersonKind, value: str) -> Callable[[bytes, bytes], bool]:
-    needle, owner = value.encode(), organization_id.encode()
+def _named_in(kind: PersonKind, values: Sequence[str]) -> Callable[[bytes], bool]:
+    """Return a cheap look: whether some bytes may name one of the values, before the exact one."""
+    if kind is PersonKind.order_id:
+        order_ids = {value.partition("/")[2].encode() for value in values}
+        return lambda content: not order_ids.isdisjoint(_ORDER_IDS.findall(content))
+    needles = [value.encode() for value in values]
+    return lambda content: any(needle in content for needle in needles)
+
+
+def _belongs(organization_id: str, kind: PersonKind, values: Sequence[str]) -> Callable[[bytes, bytes], bool]:
+    wanted, owner, is_named = frozenset(values), organization_id.encode(), _named_in(kind, values)
 
     def belongs(leaf: bytes, kept: bytes) -> bool:
         if kind in (PersonKind.customer_hash, PersonKind.email_hash):
-            return needle in kept and owner in leaf[:80] and read_leaf(kept).get(kind.value) == value
-        if needle not in leaf or owner not in leaf[:80]:
+            return is_named(kept) and owner in leaf[:80] and read_leaf(kept).get(kind.value) in wanted
+        if not is_named(leaf) or owner not in leaf[:80]:
             return False
         fields = read_leaf(leaf)
-        names = _COLUMNS.get(kind, (kind.value,))
-        return fields["organization_id"] == organization_id and any(fields.get(name) == value for name in names)
+        return fields["organization_id"] == organization_id and not wanted.isdisjoint(_called(kind, fields))
 
     return belongs
 
 
-def _blank_files(journals: Path, organization_id: str, event_ids: set[str], value: str) -> int:
+def _called(kind: PersonKind, fields: dict[str, Any]) -> Iterator[str]:
+    """Yield what a leaf has of a kind."""
+    if kind is PersonKind.order_id:
+        for name in ("order_id", "original_order_id"):
+            if name in fields:
+                yield f"{fields.get('shop', '')}/{fields[name]}"
+        return
+    for name in _VISITOR if kind is PersonKind.visitor_hash else (kind.value,):
+        yield fields.get(name, "")
+
+
+def _blank_files(
+    journals: Path, organization_id: str, event_ids: set[str], kind: PersonKind, values: Sequence[str]
+) -> int:
     ids = {event_id.encode() for event_id in event_ids}
     owner = organization_id.encode()
+    names = _named_in(kind, values)
 
     def is_erased(leaf: bytes, _kept: bytes) -> bool:
         at = leaf.find(b'"event_id":"') + 12  # a cheap look before the exact one
@@ -184,6 +206,6 @@ def _blank_files(journals: Path, organization_id: str, event_ids: set[str], valu
     blanked = sum(blank_personal(path, is_erased) for path in _files(journals)) if ids else 0
     for path in journals.glob("*/n_*/*.torn"):
         content = path.read_bytes()
-        if value.encode() in content or any(event_id in content for event_id in ids):
+        if names(content) or any(event_id in content for event_id in ids):
             path.unlink()  # never answered, never loaded: nobody needs it
     return blanked

@@ -4,7 +4,7 @@ insert into erasures (organization_id, kind, value, erased_at)
 select
     {organization_id:String} as organization_id,
     {kind:String} as kind,
-    {value:String} as value,
+    arrayJoin({values:Array(String)}) as value,
     fromUnixTimestamp64Milli({erased_ms:Int64}, 'UTC') as erased_at;
 
 -- name: find_events_of_person
@@ -20,13 +20,19 @@ found as (
     where
         organization_id = {organization_id:String}
         and (
-            ({kind:String} = 'click_id' and toString(click_id) = {value:String})
-            or ({kind:String} = 'session_id' and session_id = {value:String})
-            or ({kind:String} = 'order_id' and (order_id = {value:String} or original_order_id = {value:String}))
-            or ({kind:String} = 'shop' and shop = {value:String})
+            ({kind:String} = 'click_id' and toString(click_id) in {values:Array(String)})
+            or ({kind:String} = 'session_id' and session_id in {values:Array(String)})
+            or (
+                {kind:String} = 'order_id'
+                and (
+                    (order_id != '' and concat(shop, '/', order_id) in {values:Array(String)})
+                    or (original_order_id != '' and concat(shop, '/', original_order_id) in {values:Array(String)})
+                )
+            )
+            or ({kind:String} = 'shop' and shop in {values:Array(String)})
             or (
                 {kind:String} = 'visitor_hash'
-                and (visitor_hash = {value:String} or visitor_hash_before = {value:String})
+                and (visitor_hash in {values:Array(String)} or visitor_hash_before in {values:Array(String)})
             )
         )
     union distinct
@@ -38,9 +44,9 @@ found as (
     where
         organization_id = {organization_id:String}
         and (
-            ({kind:String} = 'click_id' and toString(click_id) = {value:String})
-            or ({kind:String} = 'session_id' and session_id = {value:String})
-            or ({kind:String} = 'visitor_hash' and visitor_hash = {value:String})
+            ({kind:String} = 'click_id' and toString(click_id) in {values:Array(String)})
+            or ({kind:String} = 'session_id' and session_id in {values:Array(String)})
+            or ({kind:String} = 'visitor_hash' and visitor_hash in {values:Array(String)})
         )
     union distinct
     select
@@ -51,8 +57,8 @@ found as (
     where
         organization_id = {organization_id:String}
         and (
-            ({kind:String} = 'customer_hash' and customer_hash = {value:String})
-            or ({kind:String} = 'email_hash' and email_hash = {value:String})
+            ({kind:String} = 'customer_hash' and customer_hash in {values:Array(String)})
+            or ({kind:String} = 'email_hash' and email_hash in {values:Array(String)})
         )
 )
 

@@ -51,8 +51,9 @@ class Leaf(msgspec.Struct, omit_defaults=True, kw_only=True):
     half hour after midnight. `signed_click_id` is what was sent when it did not verify, so that it can be judged
     again. `revised_at` is when an order was as it is told here, where its source says so: of two tellings of one
     order the later one counts, in whatever order they came. What the shopper saw and paid is in `presentment_currency`
-    when that differs from the shop's `currency`. A reader must ignore fields it doesn't know: they may be added within
-    a schema version.
+    when that differs from the shop's `currency`. `payment_id` is what a vendor calls the payment of an order, by which
+    refunds and disputes may name it, whatever the shop calls the order. A reader must ignore fields it doesn't know:
+    they may be added within a schema version.
     """
 
     event_id: str
@@ -76,6 +77,7 @@ class Leaf(msgspec.Struct, omit_defaults=True, kw_only=True):
     engaged_ms: int = 0
     conversion_type: str = ""
     order_id: str = ""
+    payment_id: str = ""
     shop: str = ""
     customer_type: str = ""
     is_renewal: bool = False

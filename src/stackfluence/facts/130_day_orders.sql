@@ -10,8 +10,10 @@
 --            of the highest tier that tells of any: a second one tells of the same money. What is told in the currency
 --            that the shopper paid in is converted as the order itself was, half a cent up; any other one is kept
 --            apart. A bank gives back what a bank took, never what a shop gave. No more comes back than the order was
---            worth, and of a cancelled one everything. A click can have led to the order when it was made up to 5
---            minutes after it, for clocks that differ; where a browser alone tells, its receipt is the time.
+--            worth, and of a cancelled one everything: a shop's own hook says so; of a server's word the amount has to
+--            cover what other refunds left, 0 being none, and a smaller one is a refund. A click can have led to the
+--            order when it was made up to 5 minutes after it, for clocks that differ; where a browser alone tells, its
+--            receipt is the time.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 
@@ -103,7 +105,7 @@ returns as (
         order_rows.tier as tier,
         multiIf(
             order_rows.reason in ('cancellation', 'chargeback', 'chargeback_reversed'), order_rows.reason, 'refund'
-        ) as kind,
+        ) as told_kind,
         toInt128(coalesce(order_rows.refund_amount_cents, 0)) as told_cents,
         toInt128(coalesce(chosen.presentment_revenue_cents, 0)) as paid_cents,
         toInt128(coalesce(chosen.revenue_cents, 0)) as revenue,
@@ -124,10 +126,14 @@ returns as (
 judged as (
     select
         order_place,
-        kind,
         cents,
-        tier = best_tier and tier < 3 and kind != 'cancellation' as is_believed,
-        tier < 3 and kind = 'cancellation' as is_cancelling,
+        tier = best_tier and tier < 3 as is_best,
+        sumIf(coalesce(cents, 0), is_best and told_kind = 'refund') over (partition by order_place) as given_back,
+        told_kind = 'cancellation'
+        and tier < 3
+        and (tier > 1 or coalesce(cents, 0) = 0 or cents + given_back >= revenue) as is_cancelling,
+        if(told_kind = 'cancellation' and not is_cancelling, 'refund', told_kind) as kind,
+        is_best and kind != 'cancellation' as is_believed,
         tier > 2 and best_tier > 2 as is_unconfirmed
     from returns
 ),

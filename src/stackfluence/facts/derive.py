@@ -117,7 +117,7 @@ def highest_run(store: Store) -> int:
 
 def code_version(rules: Rules, steps: Sequence[Statement] = STEPS) -> str:
     """Return the program's version and a digest of statements and rules: another one may decide otherwise."""
-    decides = [[statement.sql for statement in steps], rules.parameters()]
+    decides = [[statement.sql for statement in steps], rules.parameters(), rules.flagged_from]
     digest = hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest()
     return f"{__version__}+{digest[:12]}"
 

@@ -14,7 +14,7 @@ SQL = read_statements(Path(__file__).with_name("order_places.sql"))
 
 
 def place_orders(session: Session, as_of: int) -> None:
-    """Give every conversion, refund, payment and identify that was loaded up to `as_of` its places. Raises StoreError."""
+    """Give everything of orders and identifies that was loaded up to `as_of` its places. Raises StoreError."""
     after_load = int(session.row(SQL["last_placed_load"])["load_number"])
     if after_load < as_of:
         session.run(SQL["place_rows"], after_load=after_load, as_of=as_of)

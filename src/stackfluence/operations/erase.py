@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from stackfluence.catalog.books import AuditEntry
+from stackfluence.catalog.policies import forget_own_customer
 from stackfluence.catalog.tables import Organization
 from stackfluence.click import click_id
 from stackfluence.clock import now_ms, rfc3339
@@ -37,8 +38,10 @@ async def find_person(site: Site, arguments: Arguments, _tell: Tell) -> dict[str
 async def erase(site: Site, arguments: Arguments, _tell: Tell) -> dict[str, Any]:
     """Erase a person and note it; again is harmless. Raises OperationRefused for an unknown organization."""
     organization_id, kind, value = await _person(site, arguments)
-    note(site.settings.data_path / BOOK, organization_id, kind, value, now_ms())  # first: what was asked for must hold
+    # first: what was asked for must hold
+    note(site.settings.data_path / BOOK, organization_id, kind, [value], now_ms())
     done = await asyncio.to_thread(erasing.erase_person, site.store, site.journals, organization_id, kind, value)
+    await forget(site, organization_id, kind, value)
     counts = {"events": done.events, "rows": done.rows, "lines": done.lines}
     async with site.catalog.writing("cli") as change:
         entry = AuditEntry(
@@ -53,6 +56,13 @@ async def erase(site: Site, arguments: Arguments, _tell: Tell) -> dict[str, Any]
         )
         await change.add(entry)
     return {**counts, "erased_at": rfc3339(done.erased_ms)}
+
+
+async def forget(site: Site, organization_id: str, kind: PersonKind, value: str) -> None:
+    """Erase a person from creators' own customers; again is harmless."""
+    if kind in (PersonKind.customer_hash, PersonKind.email_hash):
+        async with site.catalog.transaction() as connection:
+            await forget_own_customer(connection, organization_id, value)
 
 
 async def _person(site: Site, arguments: Arguments) -> tuple[str, PersonKind, str]:
@@ -85,12 +95,13 @@ def _click_uuid(text: str) -> str:
         raise OperationRefused(f"{text!r} is neither a click ID nor a UUID.") from None
 
 
-def note(book: Path, organization_id: str, kind: PersonKind, value: str, erased_ms: int) -> None:
-    """Append an erasure to the book, on disk when this returns."""
-    line = {"organization_id": organization_id, "kind": kind.value, "value": value, "erased_at": rfc3339(erased_ms)}
+def note(book: Path, organization_id: str, kind: PersonKind, values: Sequence[str], erased_ms: int) -> None:
+    """Append erasures to the book, on disk when this returns."""
+    named = {"organization_id": organization_id, "kind": kind.value}
+    lines = [json.dumps(named | {"value": value, "erased_at": rfc3339(erased_ms)}) + "\n" for value in values]
     descriptor = os.open(book, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, json.dumps(line).encode() + b"\n")
+        os.write(descriptor, "".join(lines).encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stackfluence.catalog import ensure_salts
+from stackfluence.catalog.policies import add_first_policies
 from stackfluence.errors import OperationRefused
 from stackfluence.events.erase import erase_person
 from stackfluence.events.segment_file import sync_directory
@@ -23,9 +24,10 @@ from stackfluence.events.turn import SQL as LOAD
 from stackfluence.migrate import restorable_versions
 from stackfluence.operations import catalog_rows, journal_copy
 from stackfluence.operations.backup import FORMAT, MANIFEST, SQL, TABLES
-from stackfluence.operations.erase import BOOK, note, noted
+from stackfluence.operations.erase import BOOK, forget, note, noted
 from stackfluence.operations.packing import digest_of, unpack, unpacked_lines
-from stackfluence.operations.site import UNFINISHED, Site, Tell, open_site, told
+from stackfluence.operations.site import Site, Tell, open_site, told
+from stackfluence.processes import UNFINISHED
 from stackfluence.settings import Settings, read_settings
 
 EVERYTHING = 2**63 - 1
@@ -98,7 +100,13 @@ async def _restore(
             raise OperationRefused(f"The catalog has {counts} rows, the manifest says {manifest['catalog']}.")
         await catalog_rows.jump(site.catalog, highest)
         await ensure_salts(site.catalog, datetime.now(UTC).date())
-        erased = await asyncio.to_thread(_erase_again, site, erasures) if erasures else 0
+        erased = 0
+        if erasures:
+            erased = await asyncio.to_thread(_erase_again, site, erasures)
+            for entry in noted(erasures):
+                await forget(site, *entry)
+        async with site.catalog.writing("restore") as change:
+            await add_first_policies(change.session)
     waiting = [place for place in files if place.endswith(".segment")]
     return {**manifest["tables"], "waiting_segments": len(waiting), "erased_again": erased}
 
@@ -141,5 +149,5 @@ def _erase_again(site: Site, erasures: Path) -> int:
     later = [entry for entry in dict.fromkeys(noted(erasures)) if entry not in known]
     for organization_id, kind, value in later:
         done = erase_person(site.store, site.journals, organization_id, kind, value)
-        note(site.settings.data_path / BOOK, organization_id, kind, value, done.erased_ms)
+        note(site.settings.data_path / BOOK, organization_id, kind, [value], done.erased_ms)
     return len(later)

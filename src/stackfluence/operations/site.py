@@ -18,9 +18,8 @@ from stackfluence.events.load import Loader
 from stackfluence.events.store import Store
 from stackfluence.facts import create_tables
 from stackfluence.migrate import migrate
+from stackfluence.processes import refuse_unfinished
 from stackfluence.settings import Settings
-
-UNFINISHED = "restore.unfinished"  # is there while a restore runs; nothing starts on half of an installation
 
 T = TypeVar("T")
 Arguments = Mapping[str, Any]
@@ -90,14 +89,6 @@ def open_store(settings: Settings) -> Store:
     store.create_schema()
     create_tables(store)
     return store
-
-
-def refuse_unfinished(settings: Settings) -> None:
-    """Raise OperationRefused for a data directory whose restore was interrupted."""
-    if (settings.data_path / UNFINISHED).exists():
-        raise OperationRefused(
-            f"{settings.data_path} was restored by half; empty it (and its databases) and restore again."
-        )
 
 
 def told(step: str, done: int, total: int) -> dict[str, Any]:

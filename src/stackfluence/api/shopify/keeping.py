@@ -20,6 +20,7 @@ from sqlalchemy import select
 
 from stackfluence.api.core import Core
 from stackfluence.api.shopify.admin import App, Shop, ShopAway, ShopRefused, TokenRefused, Tokens
+from stackfluence.api.shopify.overlap import present_secrets
 from stackfluence.api.shopify.signing import State, States
 from stackfluence.catalog.sources import Connection
 from stackfluence.clock import now_ms
@@ -116,7 +117,8 @@ class Shops:
 
     def hook_secrets(self, row: Connection) -> list[str]:
         """Return what the app's hooks and queries are signed with, the present secret first; raises Undecryptable."""
-        return HookVault(self.core.settings.click_id_secrets).decrypt(row.hook_secrets, row.id)
+        found = HookVault(self.core.settings.click_id_secrets).decrypt(row.hook_secrets, row.id)
+        return present_secrets(row, found, self.now())
 
     async def app_secrets(self, row: Connection) -> list[str]:
         """Return the hook secrets of a connection's app, those it has from the organization's other shops too.

@@ -19,6 +19,7 @@ TOPICS = {
     "ORDERS_UPDATED": False,
     "ORDERS_CANCELLED": False,
     "REFUNDS_CREATE": False,
+    "ORDER_TRANSACTIONS_CREATE": False,
     "APP_UNINSTALLED": True,
 }
 
