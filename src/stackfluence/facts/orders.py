@@ -157,8 +157,12 @@ def derive_order_day(session: Session, run: Run, day: date, terms: Terms, rules:
     }
     if terms.own_customers:
         session.upload("own_customers", OwnCustomerPeriod._fields, [list(period) for period in terms.own_customers])
+    needless = set() if terms.own_customers else {"find_self_purchases"}
+    if not session.rows(SQL["any_payment"], **parameters):
+        needless.add("find_refund_orders")
     for statement in STEPS:
-        session.run(statement, **parameters)
+        if statement.name not in needless:  # each costs more to prepare than to ask whether it has anything to find
+            session.run(statement, **parameters)
     words = [row["code"] for row in session.rows(SQL["words_of_day"], **parameters)]
     keys = {word: code_key(word) for word in words}
     if keys:

@@ -20,6 +20,13 @@ from (
 ) as days
 order by day;
 
+-- name: any_payment
+-- A row when anything that an organization told of names a payment.
+select 1 as found
+from order_places
+where organization_id = {organization_id:String} and load_number <= {as_of:UInt64} and notEmpty(payments)
+limit 1;
+
 -- name: words_of_day
 -- The codes as they are written on the orders of a day, and on those of the week before.
 select distinct code
