@@ -136,8 +136,8 @@ const handOver = ({ type, target }: { type: string; target: HTMLFormElement }): 
   if (type == "submit" && isHandedTo(target.action) && !target[CLICK]) 
     target.append(Object.assign(document.createElement("input"), { type: "hidden", name: CLICK }));
   if (clickId())
-    document.querySelectorAll<HTMLInputElement>("[name=" + CLICK + "]").forEach((field) => {
-      field.value = clickId();
+    document.getElementsByName(CLICK).forEach((field) => {
+      (field as HTMLInputElement).value = clickId();
     });
 };
 
@@ -213,8 +213,8 @@ const begin = (): void => {
   on("online", flush);
   for (const name of ["pushState", "replaceState"] as const) {
     const original = history[name];
-    history[name] = function (...given) {
-      original.apply(this, given);
+    history[name] = (...given) => {
+      original.apply(history, given);
       moved();
     };
   }

@@ -47,9 +47,8 @@ export const clear = (): void => {
 
 /** Send what waits; from a page that is being left, as a beacon. */
 export const flush = (isLeaving?: unknown): void => {
-  const all = Object.keys(pending).sort();
-  all.splice(0, all.length - MOST).forEach(drop); // the oldest pageviews go first
-  const names = all.filter((name) => !flying[name]);
+  Object.keys(pending).sort().slice(0, -MOST).forEach(drop); // the oldest pageviews go first
+  const names = Object.keys(pending).filter((name) => !flying[name]);
   if (!names[0]) return;
   const events = names.map((name) => (flying[name] = pending[name]));
   const url = config.endpoint + "/v1/events/batch";

@@ -13,7 +13,7 @@ export const QUEUED = "inf_click_q";
 
 const memory: Texts = {};
 
-/** All cookies as they were last read; none after one was set means that they are blocked. */
+/** All cookies as they were read when there was need to; none after one was set means that they are blocked. */
 let jar = "";
 
 /** What this browser doesn't keep: nothing when it keeps both. */
@@ -41,7 +41,7 @@ export const keep = (name: string, value: string, seconds: number): void => {
     document.cookie =
       name + "=" + value + ";Path=/;SameSite=Lax;Max-Age=" + seconds +
       (location.protocol[5] /* https: */ ? ";Secure" : "");
-    if (seconds == SESSION_SECONDS) jar = document.cookie; // reading what was just set takes a millisecond or more
+    jar ||= document.cookie; // asks another process and waits for it, so only where there was none before
   } catch {}
   write(name, Date.now() + seconds * 1e3 + "." + value);
   trouble = (jar ? "" : "no cookie ") + (local() == memory ? "no localStorage" : "") || undefined;
@@ -50,12 +50,11 @@ export const keep = (name: string, value: string, seconds: number): void => {
 /** Return what is kept under a name, unless its time is over. */
 export const get = (name: string): string | false => {
   try {
-    // throws where there is none, and in the frames of a sandbox
-    return document.cookie.match("\\b" + name + "=([^;]*)")![1]!;
-  } catch {
-    const [until, value] = (local()[name] || "").split(".");
-    return +until! > Date.now() && value!;
-  }
+    jar = document.cookie; // throws in the frames of a sandbox
+  } catch {}
+  // nothing else here may throw: an error that is made and caught takes half a millisecond
+  const [until, value] = (local()[name] || "").split(".");
+  return jar.match("\\b" + name + "=([^;]+)")?.[1] || (+until! > Date.now() && value!);
 };
 
 /** Forget everything. */

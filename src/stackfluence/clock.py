@@ -9,6 +9,8 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 
+from stackfluence.native import compiled
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _POOL_BYTES = 4096  # one getrandom(2) call (about 0.6 µs) serves 400 event ids
 _pool = b""
@@ -75,6 +77,7 @@ def uuid7_of(at_ms: int, tail: bytes) -> bytes:
     return b"%b%c%c%c%b" % (at_ms.to_bytes(6, "big"), version, tail[1], variant, tail[3:])
 
 
+@compiled
 def uuid_text(raw: bytes) -> str:
     """Return 16 bytes in the hyphenated form of RFC 9562."""
     text = raw.hex()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -15,18 +16,19 @@ from fastapi import FastAPI
 
 from stackfluence.api import Core, create_api
 from stackfluence.catalog import Catalog, CatalogNumbers, ensure_salts, open_catalog, renew_hook_secrets
+from stackfluence.catalog.policies import longest_windows
 from stackfluence.click.click_id import ClickIdKeys
+from stackfluence.clock import now_ms
 from stackfluence.events.journal import lock
 from stackfluence.events.load import Loader
 from stackfluence.events.store import Store
-from stackfluence.migrate import migrate
 from stackfluence.names import new_id
 from stackfluence.operations.derivations import Derivations
 from stackfluence.operations.operator_api import create_operator_api, listen_for_operators
 from stackfluence.operations.privacy import ShopUpkeep
-from stackfluence.operations.site import Site, open_store, refuse_unfinished
+from stackfluence.operations.site import Site, open_store
 from stackfluence.operations.watch import watch
-from stackfluence.processes import DRAIN_SECONDS, core_socket, until_told
+from stackfluence.processes import DRAIN_SECONDS, core_socket, refuse_unfinished, until_told
 from stackfluence.settings import Settings
 from stackfluence.vault import HookVault
 
@@ -45,9 +47,9 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
     """
     refuse_unfinished(settings)
     held = lock(settings.data_path / "core.lock", create=True)
-    await migrate(settings.catalog_url)
     catalog = open_catalog(settings.catalog_url)
     await renew_hook_secrets(catalog, HookVault(settings.click_id_secrets))
+    await _compare_windows(catalog, settings)
     core = Core(settings, catalog, ClickIdKeys(settings.click_id_secrets, settings.click_id_ttl_hours))
     site = Site(settings, catalog, None)
     is_open = await _open_events(core, site)
@@ -70,6 +72,8 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
         servers.append(_server(watching, lifespan="off", host="127.0.0.1", port=admin_port))
         serving.append(servers[-1].serve())
     served = asyncio.gather(*serving)
+    gc.freeze()  # what a start made stays, and isn't looked through at every collection
+    gc.set_threshold(50_000, 20, 50)
     await until_told(lifeline)
     api.state.closing.set()  # open streams end, and their clients come back with their cursors
     for server in servers:
@@ -85,6 +89,14 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
     await api.state.shops.close()
     await catalog.close()
     os.close(held)
+
+
+async def _compare_windows(catalog: Catalog, settings: Settings) -> None:
+    """Warn when policies look back further than click IDs live; `doctor` says what to do."""
+    async with catalog.reading() as session:
+        longest = max((await longest_windows(session, now_ms())).values(), default=0)
+    if longest > settings.click_id_ttl_hours // 24:
+        log.warning("attribution_window_exceeds_click_ids", extra={"window_days": longest})
 
 
 async def _open_events(core: Core, site: Site) -> bool:

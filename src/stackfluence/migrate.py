@@ -1,18 +1,15 @@
 """Brings the catalog's and ledger's tables to the present version; safe to run at every start, by several at once.
 
 The Alembic scripts are in `migrations/` beside this file, so that an installed wheel has them too. Each version runs
-in one transaction on both databases.
+in one transaction on both databases. Alembic itself is imported when there is something to do: that takes longer than
+to see that there is nothing.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, inspect, make_url, text
 
 from stackfluence.catalog.connect import create_engine
 
@@ -32,6 +29,10 @@ async def migrate(url: str, version: str = "head") -> None:
         Path(file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(url).execution_options(sqlite_begin="IMMEDIATE")
     try:
+        if version == "head":
+            async with engine.connect() as connection:
+                if await connection.run_sync(_version) == newest_version():
+                    return
         async with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -45,27 +46,35 @@ async def is_current(url: str) -> bool:
     engine = create_engine(url)
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(_version) == ScriptDirectory(str(SCRIPTS)).get_current_head()
+            return await connection.run_sync(_version) == newest_version()
     finally:
         await engine.dispose()
 
 
 def newest_version() -> str:
     """Return the version of the tables that this program's migrations lead to."""
-    return str(ScriptDirectory(str(SCRIPTS)).get_current_head())
+    return _versions()[-1]
 
 
 def restorable_versions() -> list[str]:
     """Return the versions of the tables whose backups this program restores: between them, tables were only added."""
-    scripts = ScriptDirectory(str(SCRIPTS))
-    return [script.revision for script in scripts.walk_revisions(base=RESTORED_SINCE, head="head")]
+    return [version for version in reversed(_versions()) if version >= RESTORED_SINCE]
+
+
+def _versions() -> list[str]:
+    return sorted(script.name.partition("_")[0] for script in (SCRIPTS / "versions").glob("v*.py"))
 
 
 def _version(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(text("SELECT version_num FROM alembic_version"))
 
 
 def _upgrade(connection: Connection, version: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -1,5 +1,6 @@
 """`serve`: one port, an edge and a core behind it, each restarted when it dies, neither taking the other along.
 
+The first core brings the catalog up to date before it does anything else, and says so in a pipe; then edges start.
 The supervisor owns the listening socket, so that connections wait in its queue while an edge restarts. Children hold
 the reading end of a pipe: when the supervisor is gone, they finish what is under way and end.
 """
@@ -13,8 +14,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
+
+from stackfluence.errors import StackfluenceError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,7 @@ class Child:
     process: asyncio.subprocess.Process | None = None
     restarts: int = 0
     pause: float = field(default=FIRST_PAUSE_SECONDS)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # at least once
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -50,24 +55,50 @@ def listen(host: str, port: int) -> socket.socket:
 async def supervise(
     listener: socket.socket, workers: int, on_start: Callable[[str, int], None], stopping: asyncio.Event
 ) -> None:
-    """Run `workers` edges and a core behind a socket until told to stop.
+    """Run a core behind a socket and, once the catalog is up to date, `workers` edges, until told to stop.
 
-    `on_start(name, pid)` hears of each start.
+    `on_start(name, pid)` hears of each start. Raises StackfluenceError when the first core ends before that.
     """
     alive, life = os.pipe()
-    os.set_inheritable(alive, True)
-    os.set_inheritable(listener.fileno(), True)
+    ready, telling = os.pipe()
+    for inherited in (alive, telling, listener.fileno()):
+        os.set_inheritable(inherited, True)
     program = [sys.executable, "-m", "stackfluence"]
-    children = [Child("core", [*program, "core", "--lifeline", str(alive)], (alive,))]
-    for worker in range(workers):
+    core = Child("core", [*program, "core", "--lifeline", str(alive), "--ready", str(telling)], (alive, telling))
+    children = [core]
+    keepers = [asyncio.create_task(_keep(core, stopping, on_start))]
+    await _first(_readable(ready), core.ended.wait(), stopping.wait())
+    is_refused = core.ended.is_set() and not stopping.is_set()
+    if is_refused:
+        stopping.set()
+    for worker in range(0 if stopping.is_set() else workers):
         command = [*program, "edge", "--fd", str(listener.fileno()), "--worker", str(worker), "--lifeline", str(alive)]
         children.append(Child(f"edge-{worker}", command, (alive, listener.fileno())))
-    keepers = [asyncio.create_task(_keep(child, stopping, on_start)) for child in children]
+        keepers.append(asyncio.create_task(_keep(children[-1], stopping, on_start)))
     await stopping.wait()
     await asyncio.gather(*(_stop(child) for child in reversed(children)))
     await asyncio.gather(*keepers)
-    os.close(life)
-    os.close(alive)
+    for end in (life, alive, ready, telling):
+        os.close(end)
+    if is_refused:
+        raise StackfluenceError("The core could not start; it says why above.")
+
+
+async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _readable(pipe: int) -> None:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pipe, told.set)
+    try:
+        await told.wait()
+    finally:
+        loop.remove_reader(pipe)
 
 
 def on_signals(told: asyncio.Event) -> None:
@@ -90,6 +121,7 @@ async def _keep(child: Child, stopping: asyncio.Event, on_start: Callable[[str, 
             await _stop(child)  # it was told to stop before there was a process
             return
         status = await child.process.wait()
+        child.ended.set()
         if stopping.is_set():
             return
         if loop.time() - started > 60:

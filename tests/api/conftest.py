@@ -13,11 +13,16 @@ from stackfluence.api import Core, create_api
 from stackfluence.catalog import Catalog, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.store import Store
-from stackfluence.facts import create_tables
 from stackfluence.settings import Settings
 from tests.api.brands import SECRET, SETTINGS, Brand, add_brand
 from tests.api.ordered import Orders
 from tests.api.stored import Journal, open_journal
+
+
+@pytest.fixture(scope="session")
+def has_facts() -> bool:
+    """Stores have the tables of facts here."""
+    return True
 
 
 @pytest.fixture
@@ -64,5 +69,4 @@ async def journal(sqlite_url: str, store: Store, tmp_path: Path) -> AsyncIterato
 @pytest.fixture
 async def orders(journal: Journal, store: Store) -> Orders:
     """Open a journal of orders over a store that has the tables of facts."""
-    create_tables(store)
     return Orders(journal, store)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from stackfluence.clock import now_ms, rfc3339
 from stackfluence.events.store import Store
-from stackfluence.facts.derive import create_tables
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import errors
 from tests.api.stored import Journal
@@ -17,13 +14,6 @@ from tests.api.verdicts import put_verdicts, verdict
 URL = "/v1/reports/back-test"
 HOUR_MS = 3_600_000
 R = TrafficReason
-
-
-@pytest.fixture
-def facts(store: Store) -> Store:
-    """Create the tables of facts beside those of events."""
-    create_tables(store)
-    return store
 
 
 async def told(journal: Journal, **query: Any) -> dict[str, Any]:
@@ -63,8 +53,8 @@ async def put_some(journal: Journal, store: Store) -> dict[str, Any]:
     return link
 
 
-async def test_without_a_change_nothing_changes(journal: Journal, facts: Store) -> None:
-    link = await put_some(journal, facts)
+async def test_without_a_change_nothing_changes(journal: Journal, store: Store) -> None:
+    link = await put_some(journal, store)
     body = await told(journal, days=2)
     assert body["total"] == {"clicks": 6, "valid_now": 3, "valid_then": 3, "became_valid": 0, "became_invalid": 0}
     assert [(each["creator_id"], each["creator_handle"], each["clicks"]) for each in body["creators"]] == [
@@ -75,8 +65,8 @@ async def test_without_a_change_nothing_changes(journal: Journal, facts: Store) 
     assert (await told(journal, days=7))["total"]["clicks"] == 7
 
 
-async def test_a_threshold_reasons_and_points_are_tried(journal: Journal, facts: Store) -> None:
-    await put_some(journal, facts)
+async def test_a_threshold_reasons_and_points_are_tried(journal: Journal, store: Store) -> None:
+    await put_some(journal, store)
     total = (await told(journal, days=2, flagged_from=30))["total"]
     assert (total["became_valid"], total["became_invalid"]) == (0, 1)
     total = (await told(journal, days=2, flagged_from=61))["total"]
@@ -92,21 +82,21 @@ async def test_a_threshold_reasons_and_points_are_tried(journal: Journal, facts:
     assert (await journal.brand.get("/v1/reports/traffic")).json()["total"]["valid"] == 3, "nothing was changed"
 
 
-async def test_of_many_creators_the_most_changed_are_told(journal: Journal, facts: Store) -> None:
-    await put_some(journal, facts)
+async def test_of_many_creators_the_most_changed_are_told(journal: Journal, store: Store) -> None:
+    await put_some(journal, store)
     response = await journal.brand.get(URL, params={"days": 2, "limit": 1, "without": "declared_bot"})
     body = response.json()
     assert [each["creator_id"] for each in body["creators"]] == ["crt_0000000001"]
     assert body["total"]["clicks"] == 6
 
 
-async def test_nobody_sees_anothers_back_test(journal: Journal, facts: Store) -> None:
-    await put_some(journal, facts)
+async def test_nobody_sees_anothers_back_test(journal: Journal, store: Store) -> None:
+    await put_some(journal, store)
     body = (await journal.other.get(URL)).json()
     assert (body["total"]["clicks"], body["creators"], body["missing_days"]) == (0, [], [])
 
 
-async def test_a_question_that_makes_no_sense_is_refused(journal: Journal, facts: Store) -> None:
+async def test_a_question_that_makes_no_sense_is_refused(journal: Journal) -> None:
     for query, field in (
         ({"days": 0}, "days"),
         ({"days": 91}, "days"),

@@ -6,11 +6,8 @@ import json
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.store import Store
-from stackfluence.facts.derive import create_tables
 from stackfluence.reasons import REASONS
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import SECRET, Brand, errors
@@ -19,13 +16,6 @@ from tests.api.verdicts import put_verdicts, verdict
 
 R = TrafficReason
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
-
-
-@pytest.fixture
-def facts(store: Store) -> Store:
-    """Create the tables of facts beside those of events."""
-    create_tables(store)
-    return store
 
 
 async def told(brand: Brand, click_id: str, **query: Any) -> dict[str, Any]:
@@ -40,7 +30,7 @@ def signed(brand: Brand, event_id: str, secret: bytes = SECRET, flags: int = 0) 
     return mint(UUID(event_id).bytes, flags).decode()
 
 
-async def test_a_click_that_no_run_has_judged_has_the_verdict_of_its_edge(journal: Journal, facts: Store) -> None:
+async def test_a_click_that_no_run_has_judged_has_the_verdict_of_its_edge(journal: Journal) -> None:
     click = journal.event(
         bot_score=60,
         bot_reasons=["no_accept_language", "possible_duplicate"],
@@ -73,7 +63,7 @@ async def test_a_click_that_no_run_has_judged_has_the_verdict_of_its_edge(journa
         assert personal not in json.dumps(body)
 
 
-async def test_a_click_without_reasons_is_valid(journal: Journal, facts: Store) -> None:
+async def test_a_click_without_reasons_is_valid(journal: Journal) -> None:
     click = journal.event()
     await journal.load()
     body = await told(journal.brand, click.event_id)
@@ -81,14 +71,14 @@ async def test_a_click_without_reasons_is_valid(journal: Journal, facts: Store) 
     assert (body["verdict"]["traffic_class"], body["verdict"]["invalid_reason"]) == ("valid", None)
 
 
-async def test_the_reasons_that_count_add_up_to_the_score(journal: Journal, facts: Store) -> None:
+async def test_the_reasons_that_count_add_up_to_the_score(journal: Journal, store: Store) -> None:
     click = journal.event(bot_score=100, bot_reasons=["prefetch", "hosting_network", "unlikely_language"])
     await journal.load()
     row = verdict(
         click, R.no_interaction, lifted=[R.prefetch], arrival_stage="resolved", sessions=1, pageviews=2,
         engaged_ms=4100, evidence={"seconds_to_session": 2}, is_scored_again=True,
     )  # fmt: skip
-    put_verdicts(facts, journal.brand.keys.organization_id, 7, 1, [row], list_versions={"isbot": "5.3.0"})
+    put_verdicts(store, journal.brand.keys.organization_id, 7, 1, [row], list_versions={"isbot": "5.3.0"})
     body = await told(journal.brand, click.event_id)
     assert (body["verdict"]["score"], body["verdict"]["traffic_class"]) == (40, "valid")
     assert sum(each["weight"] for each in body["reasons"] if not each["is_lifted"]) == 40
@@ -102,17 +92,17 @@ async def test_the_reasons_that_count_add_up_to_the_score(journal: Journal, fact
     assert (body["derived"]["run_id"], body["derived"]["as_of"], body["derived"]["is_scored_again"]) == (7, 1, True)
 
 
-async def test_a_page_fetched_ahead_is_invalid_until_it_is_looked_at(journal: Journal, facts: Store) -> None:
+async def test_a_page_fetched_ahead_is_invalid_until_it_is_looked_at(journal: Journal, store: Store) -> None:
     click = journal.event(bot_score=100, bot_reasons=["prerender"])
     lasting = journal.event(bot_score=100, bot_reasons=["prerender", "declared_bot"])
     await journal.load()
     organization = journal.brand.keys.organization_id
     assert (await told(journal.brand, click.event_id))["verdict"]["is_provisional"] is True
-    put_verdicts(facts, organization, 1, 1, [verdict(click), verdict(lasting)])
+    put_verdicts(store, organization, 1, 1, [verdict(click), verdict(lasting)])
     body = await told(journal.brand, click.event_id)
     assert (body["verdict"]["is_valid"], body["verdict"]["is_provisional"]) == (False, True)
     assert (await told(journal.brand, lasting.event_id))["verdict"]["is_provisional"] is False
-    put_verdicts(facts, organization, 2, 1, [verdict(click, lifted=[R.prerender])])
+    put_verdicts(store, organization, 2, 1, [verdict(click, lifted=[R.prerender])])
     body = await told(journal.brand, click.event_id)
     assert (body["verdict"]["is_valid"], body["verdict"]["is_provisional"], body["verdict"]["score"]) == (
         True,
@@ -121,14 +111,14 @@ async def test_a_page_fetched_ahead_is_invalid_until_it_is_looked_at(journal: Jo
     )
 
 
-async def test_earlier_verdicts_stay_and_an_unfinished_run_is_not_seen(journal: Journal, facts: Store) -> None:
+async def test_earlier_verdicts_stay_and_an_unfinished_run_is_not_seen(journal: Journal, store: Store) -> None:
     click = journal.event()
     await journal.load()
     organization = journal.brand.keys.organization_id
-    put_verdicts(facts, organization, 1, 1, [verdict(click)])
-    put_verdicts(facts, organization, 2, 1, [verdict(click, R.no_session)])
-    put_verdicts(facts, organization, 3, 1, [verdict(click, R.webdriver)])
-    put_verdicts(facts, organization, 4, 1, [verdict(click)], is_finished=False)
+    put_verdicts(store, organization, 1, 1, [verdict(click)])
+    put_verdicts(store, organization, 2, 1, [verdict(click, R.no_session)])
+    put_verdicts(store, organization, 3, 1, [verdict(click, R.webdriver)])
+    put_verdicts(store, organization, 4, 1, [verdict(click)], is_finished=False)
     body = await told(journal.brand, click.event_id)
     assert (body["derived"]["run_id"], body["verdict"]["invalid_reason"]) == (3, "webdriver")
     assert [(each["run_id"], each["score"], each["invalid_reason"], each["reasons"]) for each in body["history"]] == [
@@ -136,17 +126,17 @@ async def test_earlier_verdicts_stay_and_an_unfinished_run_is_not_seen(journal: 
         (1, 0, None, []),
     ]
     for run_id in range(5, 30):
-        put_verdicts(facts, organization, run_id, 1, [verdict(click)])
+        put_verdicts(store, organization, run_id, 1, [verdict(click)])
     history = (await told(journal.brand, click.event_id))["history"]
     assert [each["run_id"] for each in history] == list(range(28, 8, -1)), "the newest twenty"
 
 
-async def test_the_newest_run_of_the_day_decides_though_it_left_the_click_out(journal: Journal, facts: Store) -> None:
+async def test_the_newest_run_of_the_day_decides_though_it_left_the_click_out(journal: Journal, store: Store) -> None:
     click, other = journal.event(), journal.event()
     await journal.load()
     organization = journal.brand.keys.organization_id
-    put_verdicts(facts, organization, 1, 1, [verdict(click, R.webdriver), verdict(other)])
-    put_verdicts(facts, organization, 2, 1, [verdict(other)])
+    put_verdicts(store, organization, 1, 1, [verdict(click, R.webdriver), verdict(other)])
+    put_verdicts(store, organization, 2, 1, [verdict(other)])
     body = await told(journal.brand, click.event_id)
     assert (body["derived"], body["verdict"]["is_valid"], [each["run_id"] for each in body["history"]]) == (
         None,
@@ -155,7 +145,7 @@ async def test_the_newest_run_of_the_day_decides_though_it_left_the_click_out(jo
     )
 
 
-async def test_a_signed_id_names_its_click_for_ever_when_the_signature_is_right(journal: Journal, facts: Store) -> None:
+async def test_a_signed_id_names_its_click_for_ever_when_the_signature_is_right(journal: Journal) -> None:
     click = journal.event(link_id="lnk_0000000001")
     await journal.load()
     body = await told(journal.brand, signed(journal.brand, click.event_id))
@@ -176,7 +166,7 @@ async def test_a_signed_id_names_its_click_for_ever_when_the_signature_is_right(
         assert response.json()["detail"] == f"There is no click {click_id!r}."
 
 
-async def test_only_clicks_are_found(journal: Journal, facts: Store) -> None:
+async def test_only_clicks_are_found(journal: Journal) -> None:
     session = journal.event("session")
     quarantined = journal.event(quarantine_reason="wrong_type")
     await journal.load()
@@ -185,7 +175,7 @@ async def test_only_clicks_are_found(journal: Journal, facts: Store) -> None:
         assert (await journal.brand.get(f"/v1/clicks/{leaf.event_id}")).status_code == 404
 
 
-async def test_the_request_is_told_when_asked_for_as_long_as_it_is_kept(journal: Journal, facts: Store) -> None:
+async def test_the_request_is_told_when_asked_for_as_long_as_it_is_kept(journal: Journal) -> None:
     headers = [["User-Agent", PHONE], ["Accept-Language", "de"]]
     signals = json.dumps({"method": "GET", "transport": "https", "headers": headers})
     kept = journal.event(expiring={"user_agent": PHONE, "signals": signals, "ip_prefix": "192.0.2.0/24"})
@@ -201,7 +191,7 @@ async def test_the_request_is_told_when_asked_for_as_long_as_it_is_kept(journal:
     assert (await journal.brand.get(f"/v1/clicks/{kept.event_id}", params={"include": "address"})).status_code == 422
 
 
-async def test_creator_and_campaign_are_named(journal: Journal, facts: Store) -> None:
+async def test_creator_and_campaign_are_named(journal: Journal) -> None:
     link = await journal.brand.link("reel")
     own = {name: link[name] for name in ("creator_id", "campaign_id")}
     click = journal.event(link_id=link["id"], asset_slug="reel", **own)
@@ -214,7 +204,7 @@ async def test_creator_and_campaign_are_named(journal: Journal, facts: Store) ->
     assert (body["creator_handle"], body["campaign_slug"]) == (None, None), "another organization's names stay its own"
 
 
-async def test_a_word_of_another_version_weighs_nothing(journal: Journal, facts: Store) -> None:
+async def test_a_word_of_another_version_weighs_nothing(journal: Journal) -> None:
     click = journal.event(bot_score=80, bot_reasons=["a_word_of_tomorrow"])
     await journal.load()
     body = await told(journal.brand, click.event_id)

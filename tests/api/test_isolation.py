@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import FastAPI
 
 from stackfluence.events.store import Store
-from stackfluence.facts.derive import create_tables
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import SHOP, Brand
 from tests.api.stored import Journal
@@ -20,6 +19,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/posts/{post_id}": {"platform": "x"},
     "/v1/keys/{key_id}": {"name": "x"},
     "/v1/codes/{code_id}": {"ends_at": None},
+    "/v1/policies/{policy_id}": {"name": "x"},
     "/v1/connections/{connection_id}": {"client_id": "x"},
     "/v1/connections/{connection_id}/shopify/session-token": {"session_token": "x"},
 }
@@ -34,7 +34,8 @@ async def _everything(brand: Brand) -> dict[str, str]:
     post = await brand.make("posts", **owners, asset_slug="story")
     code = await brand.make("codes", code="CODE-OF-BRAND", **owners)
     shop = await brand.make("connections", vendor="shopify", account="shop-of-brand.myshopify.com")
-    made = {"link": link, "host": host, "key": key, "post": post, "code": code, "connection": shop}
+    policy = await brand.make("policies", name="policy-of-brand")
+    made = {"link": link, "host": host, "key": key, "post": post, "code": code, "connection": shop, "policy": policy}
     return {**owners, **{f"{name}_id": row["id"] for name, row in made.items()}}
 
 
@@ -55,7 +56,7 @@ async def test_every_route_with_anothers_id_answers_as_if_there_were_none(
             continue
         theirs = path.format(**ids)
         none = path.format(**{name: f"{ids[name].partition('_')[0]}_0000000000" for name in names})
-        body = BODIES.get(path, {}) if method in ("PATCH", "POST") else None
+        body = BODIES.get(path, {}) if method in ("PATCH", "POST", "PUT") else None
         found = await other.request(method, theirs, json=body)
         missing = await other.request(method, none, json=body)
         assert (found.status_code, missing.status_code) == (404, 404), (method, path)
@@ -69,14 +70,25 @@ async def test_every_route_with_anothers_id_answers_as_if_there_were_none(
 
 LISTS = tuple(
     f"/v1/{name}"
-    for name in ("links", "creators", "campaigns", "posts", "hosts", "keys", "codes", "connections", "audit-log")
+    for name in (
+        "links",
+        "creators",
+        "campaigns",
+        "posts",
+        "hosts",
+        "keys",
+        "codes",
+        "connections",
+        "policies",
+        "audit-log",
+    )
 )
 
 
 async def test_no_list_or_file_names_anything_of_anothers(api: FastAPI, brand: Brand, other: Brand) -> None:
     ids = await _everything(brand)
     secrets = [*ids.values(), brand.keys.organization_id, "tag-of-brand", "name-of-brand", "go.brand.example", "emma"]
-    secrets += ["CODE-OF-BRAND", "shop-of-brand"]
+    secrets += ["CODE-OF-BRAND", "shop-of-brand", "policy-of-brand"]
     assert {path for method, path in _operations(api) if method == "GET"} >= set(LISTS)
     for path in (*LISTS, "/v1/organization", "/v1/links/export"):
         answer = (await other.get(path)).text
@@ -120,7 +132,6 @@ async def test_the_organization_of_a_body_means_nothing(brand: Brand, other: Bra
 
 
 async def test_anothers_clicks_are_neither_explained_nor_counted(journal: Journal, store: Store) -> None:
-    create_tables(store)
     theirs = journal.event(creator_id="crt_0000000001", bot_score=100, bot_reasons=["declared_bot"])
     unjudged = journal.event(creator_id="crt_0000000001", occurred_at="2026-11-20T00:00:00.000Z")
     own = journal.event(brand=journal.other, creator_id="crt_0000000002")

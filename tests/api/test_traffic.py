@@ -15,7 +15,7 @@ from stackfluence.events.event import Leaf
 from stackfluence.events.feed import LATEST_MS, Filters
 from stackfluence.events.store import Store
 from stackfluence.facts import DEFAULT_POLICIES
-from stackfluence.facts.derive import DAY_MS, Run, create_tables, derive
+from stackfluence.facts.derive import DAY_MS, Run, derive
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import Brand, errors
 from tests.api.stored import Journal
@@ -24,13 +24,6 @@ from tests.events.journals import BRAND
 
 URL = "/v1/reports/traffic"
 R = TrafficReason
-
-
-@pytest.fixture
-def facts(store: Store) -> Store:
-    """Create the tables of facts beside those of events."""
-    create_tables(store)
-    return store
 
 
 async def told(brand: Brand, **query: Any) -> dict[str, Any]:
@@ -48,7 +41,7 @@ async def told(brand: Brand, **query: Any) -> dict[str, Any]:
     return body
 
 
-async def test_clicks_that_no_run_has_judged_count_by_what_their_edge_said(journal: Journal, facts: Store) -> None:
+async def test_clicks_that_no_run_has_judged_count_by_what_their_edge_said(journal: Journal) -> None:
     journal.event()
     journal.event(bot_score=49, bot_reasons=["hosting_network"])
     journal.event(bot_score=100, bot_reasons=["hosting_network", "declared_bot"])
@@ -70,13 +63,13 @@ async def test_clicks_that_no_run_has_judged_count_by_what_their_edge_said(journ
     assert (body["run_id"], body["group_by"], body["time_zone"]) == (0, "total", "Europe/Berlin")
 
 
-async def test_of_nothing_there_is_nothing(journal: Journal, facts: Store) -> None:
+async def test_of_nothing_there_is_nothing(journal: Journal) -> None:
     body = await told(journal.brand, group_by="creator")
     assert (body["total"]["gross"], body["items"], body["next_cursor"]) == (0, [], None)
     assert body["total"]["scores"] == [0] * 10
 
 
-async def test_derived_verdicts_replace_what_the_edge_said(journal: Journal, facts: Store) -> None:
+async def test_derived_verdicts_replace_what_the_edge_said(journal: Journal, store: Store) -> None:
     clean = [journal.event() for _ in range(3)]
     fetched = journal.event(bot_score=100, bot_reasons=["prefetch"])
     await journal.load()
@@ -87,20 +80,20 @@ async def test_derived_verdicts_replace_what_the_edge_said(journal: Journal, fac
         verdict(clean[2], arrival_stage="received"),
         verdict(fetched, lifted=[R.prefetch], arrival_stage="received"),
     ]
-    put_verdicts(facts, organization, 1, 1, [verdict(click, R.webdriver) for click in [*clean, fetched]])
-    put_verdicts(facts, organization, 2, 1, rows)
-    put_verdicts(facts, organization, 3, 1, [verdict(clean[0], R.webdriver)], is_finished=False)
-    put_verdicts(facts, journal.other.keys.organization_id, 4, 1, [verdict(clean[0], R.webdriver)])
+    put_verdicts(store, organization, 1, 1, [verdict(click, R.webdriver) for click in [*clean, fetched]])
+    put_verdicts(store, organization, 2, 1, rows)
+    put_verdicts(store, organization, 3, 1, [verdict(clean[0], R.webdriver)], is_finished=False)
+    put_verdicts(store, journal.other.keys.organization_id, 4, 1, [verdict(clean[0], R.webdriver)])
     total = (await told(journal.brand))["total"]
     assert (total["gross"], total["valid"], total["by_reason"], total["not_derived"]) == (4, 3, {"no_session": 1}, 0)
     assert total["arrival"] == {"measured": 1, "received": 2, "resolved": 1, "measurable_permille": 1000}
     assert (await told(journal.brand))["run_id"] == 2
 
 
-async def test_what_was_loaded_after_the_run_is_counted_beside_it(journal: Journal, facts: Store) -> None:
+async def test_what_was_loaded_after_the_run_is_counted_beside_it(journal: Journal, store: Store) -> None:
     first = journal.event(occurred_at="2026-11-22T10:00:00.000Z")
     await journal.load()
-    put_verdicts(facts, journal.brand.keys.organization_id, 1, 1, [verdict(first, R.no_session)])
+    put_verdicts(store, journal.brand.keys.organization_id, 1, 1, [verdict(first, R.no_session)])
     journal.event(occurred_at="2026-11-22T11:00:00.000Z")
     late = journal.event(occurred_at="2026-11-21T11:00:00.000Z", bot_score=100, bot_reasons=["declared_bot"])
     journal.event(occurred_at=late.occurred_at, event_id=late.event_id, bot_score=100, bot_reasons=["declared_bot"])
@@ -114,22 +107,22 @@ async def test_what_was_loaded_after_the_run_is_counted_beside_it(journal: Journ
     assert (await told(journal.brand, **{"from": "2026-11-22T10:30:00Z"}))["total"]["not_derived"] == 1
 
 
-async def test_days_are_those_of_the_time_zone(journal: Journal, facts: Store) -> None:
+async def test_days_are_those_of_the_time_zone(journal: Journal, store: Store) -> None:
     clicks = [journal.event(occurred_at=f"2026-11-2{n}T23:30:00.000Z") for n in (0, 1)]
     await journal.load()
-    put_verdicts(facts, journal.brand.keys.organization_id, 1, 1, [verdict(click) for click in clicks])
+    put_verdicts(store, journal.brand.keys.organization_id, 1, 1, [verdict(click) for click in clicks])
     body = await told(journal.brand, group_by="day")
     assert {group["group"]: group["gross"] for group in body["items"]} == {"2026-11-21": 1, "2026-11-22": 1}
     body = await told(journal.brand, group_by="day", time_zone="UTC", **{"from": "2026-11-21"})
     assert {group["group"]: group["gross"] for group in body["items"]} == {"2026-11-21": 1}
 
 
-async def test_groups_are_named_and_the_filters_hold(journal: Journal, facts: Store) -> None:
+async def test_groups_are_named_and_the_filters_hold(journal: Journal, store: Store) -> None:
     link = await journal.brand.link("reel")
     own = {"link_id": link["id"], "creator_id": link["creator_id"], "campaign_id": link["campaign_id"]}
     derived = [journal.event(**own, in_app_browser="instagram", country="DE") for _ in range(2)]
     await journal.load()
-    put_verdicts(facts, journal.brand.keys.organization_id, 1, 1, [verdict(click) for click in derived])
+    put_verdicts(store, journal.brand.keys.organization_id, 1, 1, [verdict(click) for click in derived])
     journal.event(**own, in_app_browser="tiktok", country="FR", is_test=True, bot_score=100, bot_reasons=["attack"])
     journal.event(link_id="lnk_0000000001", creator_id="crt_0000000001")
     await journal.load()
@@ -152,7 +145,7 @@ async def test_groups_are_named_and_the_filters_hold(journal: Journal, facts: St
     assert (await told(journal.brand, is_test=False))["total"]["valid"] == 3
 
 
-async def test_pages_are_of_one_moment_and_leave_nothing_out(journal: Journal, facts: Store) -> None:
+async def test_pages_are_of_one_moment_and_leave_nothing_out(journal: Journal) -> None:
     for place in range(7):
         for _ in range(1 + place // 3):
             journal.event(creator_id=f"crt_{place:010d}")
@@ -171,7 +164,7 @@ async def test_pages_are_of_one_moment_and_leave_nothing_out(journal: Journal, f
     assert seen == whole
 
 
-async def test_a_question_that_makes_no_sense_is_refused(journal: Journal, facts: Store) -> None:
+async def test_a_question_that_makes_no_sense_is_refused(journal: Journal) -> None:
     for query, field in (
         ({"group_by": "browser"}, "group_by"),
         ({"from": "yesterday"}, "from"),
@@ -191,7 +184,7 @@ async def test_a_question_that_makes_no_sense_is_refused(journal: Journal, facts
         assert f"'{allowed}'" in errors(response)["group_by"]
 
 
-async def test_what_a_derivation_says_is_what_is_counted(journal: Journal, facts: Store) -> None:
+async def test_what_a_derivation_says_is_what_is_counted(journal: Journal, store: Store) -> None:
     seen = journal.event(link_id="lnk_0000000001", creator_id="crt_0000000001")
     ahead = journal.event(creator_id="crt_0000000001", bot_score=100, bot_reasons=["prerender"])
     journal.event(creator_id="crt_0000000001", bot_score=100, bot_reasons=["prefetch"])
@@ -206,7 +199,7 @@ async def test_what_a_derivation_says_is_what_is_counted(journal: Journal, facts
     assert (before["total"]["valid"], before["total"]["not_derived"]) == (2, 5)
     horizon = await load_horizon(journal.api.state.core.catalog)
     derived_ms = parse_rfc3339("2026-11-25T00:00:00Z")
-    derive(facts, Run(1, organization, horizon, derived_ms), date(2026, 11, 22), date(2026, 11, 23))
+    derive(store, Run(1, organization, horizon, derived_ms), date(2026, 11, 22), date(2026, 11, 23))
     body = await told(journal.brand, group_by="creator")
     assert (body["total"]["gross"], body["total"]["valid"], body["total"]["not_derived"]) == (5, 2, 0)
     assert body["total"]["by_reason"] == {"declared_bot": 1, "prefetch": 1, "webdriver": 1}
@@ -224,7 +217,7 @@ async def test_what_a_derivation_says_is_what_is_counted(journal: Journal, facts
 
 
 async def test_verdicts_that_expired_are_no_verdicts_and_their_clicks_still_count(
-    journal: Journal, facts: Store, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     click = journal.event()
     journal.event("session", click_id=click.event_id, click_id_status="valid", session_id="s")
@@ -233,7 +226,7 @@ async def test_verdicts_that_expired_are_no_verdicts_and_their_clicks_still_coun
     horizon = await load_horizon(journal.api.state.core.catalog)
     derived_ms = parse_rfc3339("2026-11-23T00:00:00Z")
     run = Run(1, journal.brand.keys.organization_id, horizon, derived_ms)
-    derive(facts, run, date(2026, 11, 22), date(2026, 11, 23), is_scheduled=True)
+    derive(store, run, date(2026, 11, 22), date(2026, 11, 23), is_scheduled=True)
     expires_ms = derived_ms + 7 * DAY_MS
     for at_ms, run_id, not_derived, is_derived in ((expires_ms - 1, 1, 0, True), (expires_ms, 0, 2, False)):
         monkeypatch.setattr("stackfluence.api.traffic.now_ms", lambda at_ms=at_ms: at_ms)
@@ -247,7 +240,6 @@ async def test_verdicts_that_expired_are_no_verdicts_and_their_clicks_still_coun
 
 
 def test_the_statements_run_on_an_engine_of_either_kind(any_store: Store) -> None:
-    create_tables(any_store)
     click = Leaf(
         event_id="01a20320-a27b-7abc-8def-0123456789ab",
         event_type="click",

@@ -16,7 +16,7 @@ from stackfluence.collect import payloads, stripe_checkout
 from stackfluence.collect import shopify as module
 from stackfluence.collect.documents import read_document
 from stackfluence.collect.payloads import Payload
-from stackfluence.collect.recording import Told
+from stackfluence.collect.recording import Told, keyed_event_id
 from stackfluence.collect.unusable import Unusable
 from stackfluence.events.event import Leaf, encode_leaf
 from tests.collect.test_stripe_checkout import checkout, dispute, refunded
@@ -66,7 +66,7 @@ def becomes_an_event_or_a_reason(found: Told | None) -> None:
         leaf.revised_at = payloads.revised(found.payload, now_ms(), False)
         payloads.metadata_text(found.payload.metadata)
         payloads.fill(leaf, found.payload, "EUR")
-        payloads.keyed_event_id("org", found.event_type, found.key, SHOP)
+        keyed_event_id("org", f"{SHOP}\0{found.event_type}", found.key)
         payloads.customer_hash(b"k", found.payload.customer_id, found.payload.shop)
     except Unusable:
         return

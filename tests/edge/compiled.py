@@ -24,6 +24,9 @@ from stackfluence.click.links import Snapshot
 from stackfluence.click.server import Connection, Server
 from stackfluence.click.velocity import Velocity
 from stackfluence.click.visitor import Networks
+from stackfluence.collect import recording
+from stackfluence.collect.ingest import Intake
+from stackfluence.events import event
 from stackfluence.events import journal as journal_module
 from stackfluence.events.journal import Journal
 from tests.edge.edges import Absent, places
@@ -72,7 +75,13 @@ class Bench:
 
     def __init__(self, known: Snapshot, patch: pytest.MonkeyPatch, at_ms: int, proxies: Networks = ()) -> None:
         drawn = itertools.count()
-        patch.setattr(redirect, "random_bytes", lambda size: hashlib.sha512(b"%d" % next(drawn)).digest()[:size])
+
+        def draw(size: int) -> bytes:
+            return hashlib.sha512(b"%d" % next(drawn)).digest()[:size]
+
+        for module in (redirect, event):
+            patch.setattr(module, "random_bytes", draw)
+        patch.setattr(recording, "uuid7", lambda at_ms: (b"", f"{at_ms:x}-{draw(8).hex()}"))
         patch.setattr(journal_module, "now_ms", lambda: at_ms)
         for length in ("MINUTE_MS", "HALF_HOUR_MS"):
             patch.setattr(velocity, length, AN_AGE_MS)
@@ -82,6 +91,7 @@ class Bench:
         judge = Judge(places(), Velocity())
         self.edge = Edge(known, self.journal, judge, find_link=Absent(), proxies=proxies, core_socket="")
         self.edge.date, self.edge.found = b"today", redirect.FOUND % b"today"
+        self.intake = Intake(self.edge)
         self.server = Server(self.edge)
         self.server._timer.cancel()
         self.lines: list[bytes] = []
@@ -109,4 +119,5 @@ class Bench:
             "recorded": self.edge.recorded,
             "counts": self.edge.counts,
             "hidden": self.edge.hidden,
+            "events": self.intake.recorder.counts,
         }

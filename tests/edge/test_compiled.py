@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackfluence import native
+from stackfluence.click.head import known_by
 from stackfluence.click.velocity import Velocity
+from stackfluence.click.visitor import LANDING
 from stackfluence.clock import now_ms
 from stackfluence.native import build as build_module
 from stackfluence.snapshot import LINK, EdgeRow, Link
@@ -36,16 +38,32 @@ headers = st.lists(
                 PHONE, b"Sec-GPC: 1\r\n", b"X-Forwarded-For: 203.0.113.9\r\n", b"x-forwarded-for: 2001:db8::7\r\n",
                 b"X-Forwarded-For: 203.0.113.9, 10.1.1.1\r\n", b"X-Forwarded-For: odd\r\n", b"X-Forwarded-For: \r\n",
                 "Referer: https://social.example/ä\r\n".encode(), b'Referer: https://s.example/"\\\r\n',
-                b"Cookie: a\r\n",
+                b"Cookie: a\r\n", b"Cookie: b\r\n", b"X-Request-Id: \xe9\r\n", b"X-Request-Id:\t7 \r\n",
+                b"Te: trailers\r\n", b"X-Request-Id: \x01\r\n", b"X-Request-Id: a\r\n b\r\n",
+                b"Accept: a\r\n b\r\n", b"X-Odd\r\n",
             ]
         ),
         st.from_regex(rb"\A[A-Za-z-]{1,12}: ?[ -~\x80-\xff]{0,30}\r\n\Z"),
     ),
     max_size=5,
 )  # fmt: skip
+names = st.one_of(
+    st.sampled_from([*LANDING, b"b", b"B", b"_b.", b"inf_click_id", b"INF_click_id", b"select", b""]),
+    st.from_regex(rb"\A[ -~]{0,6}\Z"),
+)
+values = st.one_of(
+    st.from_regex(rb"\A[\w.~=-]{0,12}\Z"),
+    st.sampled_from(
+        [b"v" * 101, b"v" * 301, b"v" * 1_900, b"M%3D%3d", b"%", b"%3", b"%20", b"a+b", b"unSelected", b"\xe9"]
+    ),
+)
+pairs = st.lists(st.one_of(st.builds(lambda name, value: name + b"=" + value, names, values), names), max_size=5)
 targets = st.one_of(
     st.sampled_from(
         [b"/c/emma/summer", b"/c/emma/test", b"/c/emma/dated", b"/c/emma/gone", b"/c/emma/%C3%BC", b"/c/emma/none"]
+    ),
+    st.builds(
+        lambda path, pairs: path + b"?" + b"&".join(pairs), st.sampled_from([b"/c/emma/summer", b"/c/emma/test"]), pairs
     ),
     st.from_regex(rb"\A/c/emma/summer[/?!-~\x80]{0,12}\Z"),
     st.binary(max_size=20),
@@ -57,7 +75,7 @@ def links() -> list[Link]:
     """Return links of every kind."""
     return [
         a_link(),
-        a_link(campaign_slug="test", is_test=True, destination_url="https://shop.brand.example/a?b=c#d"),
+        a_link(campaign_slug="test", is_test=True, destination_url="https://shop.brand.example/a?b=c&GClid=own#d"),
         a_link(campaign_slug="dated", expires_at_ms=NOON_MS * 2),
         a_link(campaign_slug="gone", status="paused", fallback_url="https://brand.example/"),
         a_link(campaign_slug="ü", asset_slug="", creator_id="crt_ü"),
@@ -182,7 +200,16 @@ async def test_usual_clicks_are_taken_by_compiled_code(monkeypatch: pytest.Monke
     for _ in range(3):  # the block is learned, then the duplicate's verdict
         connection.data_received(message)
     assert connection._usual(message) is not None
-    assert connection._usual(message.replace(b"summer", b"summer?a=b")) is None
+    assert connection._usual(message.replace(b"summer", b"summer?a=b&fbclid=IwAR0-_x&igsh=M%3D%3D")) is not None
+    for unusual in (
+        b"a=%20",
+        b"utm_source=a+b",
+        b"a=<",
+        b"utm_source=a&utm_source=b",
+        b"inf_click_id=x",
+        b"fbclid=%3D",
+    ):
+        assert connection._usual(message.replace(b"summer", b"summer?" + unusual)) is None
     assert connection._usual(message.replace(b"Host: h", b"Host: other")) is None
 
 
@@ -202,7 +229,7 @@ def test_signatures_and_click_ids_are_the_same(key: bytes, message: bytes, event
         assert in_c["sign"](state, message) == twins["sign"](plain, message)
         parts = (b"\x01\x02", event[:12], event, flags)
         assert in_c["mint"](state, *parts) == twins["mint"](plain, *parts)
-        found = (b"\x01\x02", event[:12], message, event, flags)
+        found = (b"\x01\x02", event[:12], message, key, event, flags)
         assert in_c["answer_found"](message, key, state, *found) == twins["answer_found"](message, key, plain, *found)
 
 
@@ -231,9 +258,8 @@ def test_known_blocks_are_found_alike(target: bytes, lines: list[bytes], odd: by
         forwarded = b"of the head"
 
     message = b"GET %b HTTP/1.1\r\nHost: h\r\n%b\r\n" % (target, b"".join(lines))
-    block = message[message.find(b" HTTP/1.1") + 9 :]
-    at = block.lower().find(b"\r\nx-forwarded-for: ") + 19
-    known: dict[bytes, Any] = {block: Head(), block[:at] + b"\0" + block[block.find(b"\r\n", at) :]: Head()}
+    parts = known_by(message[message.find(b"\r\n") + 2 :])
+    known: dict[bytes, Any] = {} if parts is None else {parts[0]: Head()}
     for sent in (message, message + odd, message[: len(odd) * 9], odd + message, message.replace(b"\r\n", odd, 1)):
         assert native.counterpart("find_head")(known, sent) == native.twins["find_head"](known, sent)
 
@@ -281,10 +307,10 @@ def test_wrong_arguments_raise_and_nothing_worse() -> None:
         {},
         object(),
     ]
-    odd += [({}, {}, {}, None, None, None, print, print, print, (), 26), True]
+    odd += [({}, {}, {}, None, None, None, print, print, print, (), 26, {}, print), True]
     for name in (*native.twins, "sha256"):
         for _ in range(2_000):
-            given_ = [chance.choice(odd) for _ in range(chance.choice((0, 1, 2, 4, 5, 6, 8, 11)))]
+            given_ = [chance.choice(odd) for _ in range(chance.choice((0, 1, 2, 3, 4, 5, 6, 9, 11)))]
             try:
                 native.counterpart(name)(*given_)
             except (TypeError, ValueError, AttributeError, OverflowError):
@@ -324,12 +350,12 @@ def test_an_installation_that_is_read_only_is_no_failure(
 @needs_compiled
 def test_what_was_built_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert native._load()[0] is not None
-    monkeypatch.setattr(native, "sources_digest", lambda: "of other sources")
+    monkeypatch.setattr(native, "sources_digest", lambda module: f"of other sources than {module}'s")
     assert native._load() == (None, "built from other sources")
 
 
 @needs_compiled
 def test_set_up_compiles_into_the_folder_it_is_told(tmp_path: Path) -> None:
     assert build_module.build(tmp_path / "built") == ""
-    [module] = (tmp_path / "built").iterdir()
-    assert module.name.startswith("_clicks.")
+    made = sorted(module.name.partition(".")[0] for module in (tmp_path / "built").iterdir())
+    assert made == sorted(native.MODULES)

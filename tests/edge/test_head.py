@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from stackfluence.click import head as head_module
-from stackfluence.click.server import MAX_HEAD
+from stackfluence.click.head import MAX_HEAD
 from tests.edge.edges import Client, Event, RunningEdge, a_link, start_edge
 
 BROWSER = (
@@ -105,12 +105,45 @@ async def test_what_visitors_claim_is_not_taken_for_what_proxies_say(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "extra", [b"Cookie: a=1\r\n", b"Expect: 100-continue\r\n", b"X-Long: " + b"x" * 4_000 + b"\r\n"]
+    "extra", [b"Expect: 100-continue\r\n", b"Content-Length: 0\r\n", b"Accept: " + b"x" * 4_000 + b"\r\n"]
 )
 async def test_a_block_that_nobody_shares_is_not_remembered(running: RunningEdge, extra: bytes) -> None:
     client = await running.connect()
     assert await click(client, BROWSER + extra) == 302
     assert known(running) == []
+
+
+@pytest.mark.parametrize("name", [b"Cookie", b"X-Amzn-Trace-Id", b"CF-Ray", b"traceparent", b"X-Real-IP"])
+async def test_what_nobody_reads_does_not_keep_visitors_from_sharing_a_block(running: RunningEdge, name: bytes) -> None:
+    client = await running.connect()
+    for value in (b"1", b"", b"\xe9" * 5_000, b"a\tb"):
+        assert await click(client, BROWSER + b"%b: %b\r\n" % (name, value)) == 302
+    assert len(known(running)) == 1
+    first, *others = running.events()
+    assert [said(event) for event in others] == [said(first)] * 3
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Accept: text/html", b"user-AGENT: Other", b"Sec-Purpose: prefetch", b"Referer: https://go.brand.example/c/a/b",
+        b"X-Forwarded-Proto: https", b"CF-Visitor: http", b"Priority: u=0", b"X-Requested-With: app",
+    ],
+)  # fmt: skip
+async def test_what_is_read_makes_another_block(running: RunningEdge, header: bytes) -> None:
+    client = await running.connect()
+    for end in (b"", b"x", b"y"):
+        assert await click(client, b"Host: go.brand.example\r\n%b%b\r\n" % (header, end)) == 302
+    assert len(known(running)) == 3
+
+
+@pytest.mark.parametrize("odd", [b"\0", b"\x01", b"\x7f", b"\n", b"\r", b"\r\n more"])
+async def test_a_known_block_lets_no_odd_value_past_the_parser(running: RunningEdge, odd: bytes) -> None:
+    unknown, client = await running.connect(), await running.connect()
+    expected = await click(unknown, BROWSER + b"X-Other: a%bb\r\n" % odd)
+    for _ in range(2):
+        assert await click(client, BROWSER + b"X-Trace: ab\r\n") == 302
+    assert await click(client, BROWSER + b"X-Trace: a%bb\r\n" % odd) == expected
 
 
 async def test_only_a_whole_request_for_a_link_is_remembered(running: RunningEdge) -> None:
@@ -164,7 +197,7 @@ async def test_the_memory_of_blocks_is_bounded(running: RunningEdge, monkeypatch
     monkeypatch.setattr(head_module, "REMEMBERED", 10)
     client = await running.connect()
     for number in range(25):
-        assert await click(client, BROWSER + b"X-N: %d\r\n" % number) == 302
+        assert await click(client, BROWSER + b"X-%d: 1\r\n" % number) == 302
         assert len(known(running)) <= 10
 
 

@@ -13,7 +13,7 @@ import pytest
 from stackfluence import native
 from stackfluence.clock import now_ms
 from stackfluence.errors import StoreError
-from stackfluence.events import load, segments, turn
+from stackfluence.events import load, segments, staging
 from stackfluence.events.load import Loader
 from stackfluence.events.seal import Seal, broken_link, read_seal, seal_leaves
 from stackfluence.events.seal_book import SealBook
@@ -129,7 +129,7 @@ def test_contiguous_segments_are_one_load_and_one_seal(
 
 
 def test_a_seal_covers_each_organizations_leaves_in_order(loader: Loader, writer: Writer, directory: Path) -> None:
-    """The store folds six levels of the tree, Python the rest: together they are the tree.
+    """And the tree is the one that Python makes of them.
 
     Among so many hashes some end in a zero byte, which the store drops from what becomes a String.
     """
@@ -545,7 +545,7 @@ def test_a_line_from_a_newer_version_holds_the_journal_until_the_upgrade(
     assert "newer version" in loader.counts.held["w0"]
     assert not is_archived(directory)
     assert counts(store) == (0, 0, 0)
-    monkeypatch.setattr(turn, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(staging, "SCHEMA_VERSION", 2)
     monkeypatch.setattr(load, "HELD_SECONDS", 0.0)
     loader._retry_at.clear()
     drain(loader)

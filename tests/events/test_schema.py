@@ -54,7 +54,7 @@ def test_every_field_of_a_leaf_is_loaded() -> None:
     parsed = set(re.findall(r"^ {12}(\w+) ", turn.SQL["stage_lines"].sql, re.MULTILINE)) - {"schema_version"}
     read_from_line = {
         "signed_click_id", "list_versions", "personal_commitment", "quarantine_detail", "presentment_currency",
-        "presentment_revenue_cents", "revised_at",
+        "presentment_revenue_cents", "revised_at", "payment_id",
     }  # fmt: skip
     assert parsed == {*Leaf.__struct_fields__, *POSITION[1:]} - ORDER_FIELDS - read_from_line
     sale = set(re.findall(r"^ {12}(\w+) ", turn.SQL["load_orders"].sql, re.MULTILINE))
@@ -79,6 +79,7 @@ def test_a_store_of_an_earlier_version_gets_what_came_since(store: Store) -> Non
             "alter table events drop column presentment_currency",
             "alter table events drop column presentment_revenue_cents",
             "alter table events drop column revised_at",
+            "alter table events drop column payment_id",
             "alter table events drop column tier",
             "alter table events drop column order_place",
         ):
@@ -86,7 +87,7 @@ def test_a_store_of_an_earlier_version_gets_what_came_since(store: Store) -> Non
     assert "email_hash" not in columns(store, "events_personal")
     store.create_schema()
     assert "email_hash" in columns(store, "events_personal")
-    added = {"presentment_currency", "presentment_revenue_cents", "revised_at", "tier", "order_place"}
+    added = {"presentment_currency", "presentment_revenue_cents", "revised_at", "payment_id", "tier", "order_place"}
     assert added <= columns(store, "events")
     indexes = rows(store, "select name from system.data_skipping_indices where table = 'events_personal'")
     assert "by_email" in {row["name"] for row in indexes}

@@ -12,7 +12,7 @@ import pytest
 
 from stackfluence.events.statements import Statement
 from stackfluence.events.store import Session, Store
-from stackfluence.facts import Rules, create_tables, derive, highest_run
+from stackfluence.facts import Rules, derive, highest_run
 from stackfluence.facts.derive import DAY_MS, FOR_EVER
 from stackfluence.facts.thresholds import Thresholds
 from stackfluence.vocabulary import TrafficReason
@@ -230,7 +230,6 @@ def test_rules_that_cannot_be_meant_are_refused(rules: dict[str, Any]) -> None:
 
 
 def test_facts_are_derived_over_http_as_in_this_process(served_store: Store, days: Days, tmp_path: Path) -> None:
-    create_tables(served_store)
     served = Days(served_store, tmp_path / "served")
     tell(days, MIXED)
     served.tell_again(days.told)

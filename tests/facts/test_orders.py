@@ -12,7 +12,7 @@ import pytest
 
 from stackfluence.events.statements import Statement
 from stackfluence.events.store import Session, Store
-from stackfluence.facts import CodeBook, Terms, create_tables, days_with_orders, derive_orders, highest_run
+from stackfluence.facts import CodeBook, Terms, days_with_orders, derive_orders, highest_run
 from stackfluence.facts.derive import DAY_MS, FOR_EVER
 from stackfluence.facts.order_places import SQL as PLACES
 from stackfluence.facts.order_places import place_orders
@@ -198,7 +198,6 @@ def test_what_a_scheduled_run_says_of_an_unfinished_day_expires(days: Days) -> N
 
 
 def test_orders_are_derived_over_http_as_in_this_process(served_store: Store, days: Days, tmp_path: Path) -> None:
-    create_tables(served_store)
     served = Days(served_store, tmp_path / "served")
     tell_orders(days, MIXED)
     served.tell_again(days.told)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,13 +19,13 @@ from stackfluence.click import click_id
 from stackfluence.errors import StackfluenceError
 from stackfluence.events.statements import Statement
 from stackfluence.events.store import Store
-from tests.processes.serving import PROGRAM, Serving, environment, run, wait_for
+from tests.processes.serving import HTTP, Serving, run, wait_for
 
 
 def new_link(running: Serving) -> str:
     """Create a link and return its address."""
     body = {"creator_handle": "emma", "campaign_slug": "spring", "destination_url": "https://brand.example/shop"}
-    answer = httpx.post(f"{running.address}/v1/links", json=body, headers=running.secret, timeout=20)
+    answer = HTTP.post(f"{running.address}/v1/links", json=body, headers=running.secret, timeout=20)
     assert answer.status_code == 201, answer.text
     return f"{running.address}/c/emma/spring"
 
@@ -112,29 +110,6 @@ def rows(store: Store, sql: str, **parameters: Any) -> list[dict[str, Any]]:
 def column(store: Store, sql: str, **parameters: Any) -> list[Any]:
     """Return the one column of a query of the test's own."""
     return [next(iter(row.values())) for row in rows(store, sql, **parameters)]
-
-
-@contextlib.contextmanager
-def serving_again(directory: Path) -> Iterator[str]:
-    """Serve an installation that exists, and yield its address once edge and core answer."""
-    log = directory / "again.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*PROGRAM, "serve", "--port", "0"], env=environment(directory), stdout=output, stderr=output
-        )
-    try:
-        address = wait_for(lambda: re.search(r"listens on (\S+)", log.read_text()), log)[1]
-        wait_for(lambda: _answers(f"{address}/openapi.json"), log)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=2).status_code < 500
-    return False
 
 
 def loaded(running: Serving) -> None:

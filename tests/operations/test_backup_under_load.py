@@ -7,8 +7,6 @@ import json
 import stat
 from pathlib import Path
 
-import httpx
-
 from stackfluence.events.feed import prove
 from stackfluence.events.seal import broken_link, check_view, is_included
 from stackfluence.events.seal_book import SealBook
@@ -20,11 +18,10 @@ from tests.operations.installations import (
     refusal,
     result,
     rows,
-    serving_again,
     signed_click_id,
     stored,
 )
-from tests.processes.serving import serving, wait_for
+from tests.processes.serving import HTTP, serving, wait_for
 
 
 def assert_proven(store: Store, organization_id: str, some: int) -> None:
@@ -59,7 +56,7 @@ def test_a_backup_under_load_restores_elsewhere_with_every_event_once(tmp_path: 
         mode = (home / "operator.sock").stat().st_mode
         assert stat.S_ISSOCK(mode)
         assert stat.S_IMODE(mode) == 0o600
-        assert httpx.post(f"{running.address}/backup", json={}).status_code == 404
+        assert HTTP.post(f"{running.address}/backup", json={}).status_code == 404
     assert made["events"] > 0
     assert made["has_secrets"]
 
@@ -80,9 +77,9 @@ def test_a_backup_under_load_restores_elsewhere_with_every_event_once(tmp_path: 
     assert broken_link(book.seals()) is None
     assert {seal.seal_hash for seal in book.seals()} == sealed
 
-    with serving_again(elsewhere) as address:
-        signed_click_id(httpx.get(f"{address}/c/emma/spring", timeout=20))
-        wait_for(lambda: len(SealBook(elsewhere / "journal" / "w0").seals()) > len(sealed), elsewhere / "again.log")
+    with serving(elsewhere) as again:
+        signed_click_id(HTTP.get(f"{again.address}/c/emma/spring", timeout=20))
+        wait_for(lambda: len(SealBook(elsewhere / "journal" / "w0").seals()) > len(sealed), again.log)
     with stored(elsewhere) as store:
         assert column(store, "select count() from events where event_type = 'click'")[0] == len(clicks) + 1
         assert column(store, "select max(load_number) from events")[0] > max(highest, 1_000_000)

@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.operations.installations import loaded, new_link, refusal, result, rows, signed_click_id, stored
-from tests.processes.serving import Serving, serving
+from tests.processes.serving import HTTP, Serving, serving
 
 PHONE = (
     "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -20,9 +19,9 @@ PHONE = (
 
 def visit(running: Serving, link: str, **said: Any) -> None:
     """Click, and tell of the visit that followed."""
-    sent = signed_click_id(httpx.get(link, headers={"User-Agent": PHONE}, timeout=20))
+    sent = signed_click_id(HTTP.get(link, headers={"User-Agent": PHONE}, timeout=20))
     body = {"inf_click_id": sent, "session_id": f"visit {sent[:9]}", "time_on_page_ms": 12_000, **said}
-    answer = httpx.post(f"{running.address}/v1/events/session", json=body, headers=running.secret, timeout=20)
+    answer = HTTP.post(f"{running.address}/v1/events/session", json=body, headers=running.secret, timeout=20)
     assert answer.status_code == 202, answer.text
 
 
@@ -73,7 +72,7 @@ def test_verdicts_that_were_given_outlive_a_restored_backup(tmp_path: Path) -> N
     with serving(home) as running:
         visit(running, new_link(running))
         order = {"order_id": "A1", "revenue_cents": 4900, "customer_id": "emma"}
-        told = httpx.post(f"{running.address}/v1/events/conversion", json=order, headers=running.secret, timeout=20)
+        told = HTTP.post(f"{running.address}/v1/events/conversion", json=order, headers=running.secret, timeout=20)
         assert told.status_code == 202, told.text
         loaded(running)
         result(home, *derive, "--score-again")

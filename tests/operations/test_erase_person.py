@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 from typer.testing import CliRunner
 
 from stackfluence.cli import cli
@@ -15,7 +14,7 @@ from stackfluence.events.seal_book import SealBook
 from tests.events.journals import Writer
 from tests.operations.installations import column, loaded, new_link, refusal, result, rows, signed_click_id, stored
 from tests.operations.test_backup_under_load import assert_proven
-from tests.processes.serving import Serving, serving
+from tests.processes.serving import HTTP, Serving, serving
 
 PHONE = "Mozilla/5.0 (emma's own phone)"
 OTHER_PHONE = "Mozilla/5.0 (somebody else's phone)"
@@ -27,14 +26,14 @@ COUNTS = (
 
 def buy(running: Serving, link: str, phone: str, customer_id: str) -> str:
     """Click, visit, buy; returns the signed click ID."""
-    sent = signed_click_id(httpx.get(link, headers={"User-Agent": phone}, timeout=20))
+    sent = signed_click_id(HTTP.get(link, headers={"User-Agent": phone}, timeout=20))
     for kind, fields in (
         ("session", {"session_id": f"visit-of-{customer_id}", "page_url": f"https://brand.example/{customer_id}"}),
         ("conversion", {"order_id": f"order-{customer_id}", "revenue_cents": 1900, "customer_id": customer_id}),
     ):
         body: dict[str, Any] = {"inf_click_id": sent, **fields, "metadata": {"remark": f"remark on {customer_id}"}}
         headers = running.secret | {"User-Agent": phone}
-        answer = httpx.post(f"{running.address}/v1/events/{kind}", json=body, headers=headers, timeout=20)
+        answer = HTTP.post(f"{running.address}/v1/events/{kind}", json=body, headers=headers, timeout=20)
         assert answer.status_code == 202, answer.text
     return sent
 
@@ -90,7 +89,7 @@ def test_a_person_is_erased_everywhere_and_every_count_and_proof_stays(tmp_path:
         assert on_disk(tmp_path, "remark on emma-1") == []
         assert on_disk(tmp_path, PHONE) == []
         assert on_disk(tmp_path, "remark on somebody-2")
-        log = httpx.get(f"{running.address}/v1/audit-log", headers=running.secret, timeout=20).json()["items"]
+        log = HTTP.get(f"{running.address}/v1/audit-log", headers=running.secret, timeout=20).json()["items"]
         erasures = [entry for entry in log if entry["action"] == "person.erased"]
         assert [entry["subject_id"] for entry in erasures].count("click_id") == 2
         assert emma not in json.dumps(log)

@@ -1,24 +1,39 @@
-"""A `stackfluence serve` of its own for a test: own data directory, own port, ended with the test."""
+"""A `stackfluence serve` for tests: one of a test's own, ended with it, or the one that a process's tests share."""
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import contextlib
-import json
+import dataclasses
+import functools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+
+from stackfluence.catalog import open_catalog
+from stackfluence.migrate import migrate
+from stackfluence.settings import Settings, ensure_secrets
 
 PROGRAM = [sys.executable, "-m", "stackfluence"]
 START_SECONDS = 60.0  # a busy machine with two cores imports slowly
+ORGANIZATIONS = 20  # as many tests can share an installation
+HTTP = httpx.Client(  # reading the certificates of authorities takes longer than to ask a process of this machine
+    timeout=5, verify=False, limits=httpx.Limits(max_keepalive_connections=0)
+)
 
 
 @dataclass
@@ -30,7 +45,6 @@ class Serving:
     keys: dict[str, str]
     process: subprocess.Popen[str]
     log: Path
-    pids: dict[str, int] = field(default_factory=dict)
 
     @property
     def secret(self) -> dict[str, str]:
@@ -41,6 +55,12 @@ class Serving:
         """Return the process id of a child, `core` or `edge-0`, as the supervisor last printed it."""
         found = re.findall(rf"^{name} started, process (\d+)$", self.log.read_text(), re.MULTILINE)
         return int(found[-1])
+
+    def is_answering(self) -> bool:
+        """Whether edge and core answer: without a key, a core refuses, and an edge alone says that there is none."""
+        with contextlib.suppress(httpx.HTTPError):
+            return HTTP.get(f"{self.address}/v1/links").status_code == 401
+        return False
 
     def kill(self, name: str) -> None:
         """kill -9 a child."""
@@ -65,19 +85,48 @@ def run(directory: Path, *arguments: str, **more: str) -> subprocess.CompletedPr
     )
 
 
-def initialized(directory: Path, **more: str) -> dict[str, str]:
-    """Create an organization and return its id and keys."""
-    done = run(directory, "init", "--org", "Brand", "--json", **more)
-    assert done.returncode == 0, done.stderr
-    keys: dict[str, str] = json.loads(done.stdout)
+@functools.cache
+def template() -> tuple[Path, dict[str, str]]:
+    """Make, once in this process, a data directory with an organization; returns it and the organization's keys."""
+    folder = Path(tempfile.mkdtemp(prefix="sf-template-"))
+    atexit.register(shutil.rmtree, folder)
+    ensure_secrets(Settings(data_dir=str(folder)))
+    (keys,) = add_organizations(folder, 1)
+    return folder, keys
+
+
+def add_organizations(directory: Path, count: int) -> list[dict[str, str]]:
+    """Add organizations to the catalog of a data directory; returns the id and keys of each."""
+    url = Settings(data_dir=str(directory)).catalog_url
+
+    async def add() -> list[dict[str, str]]:
+        await migrate(url)
+        catalog = open_catalog(url)
+        try:
+            async with catalog.writing("cli") as change:
+                return [asdict(await change.add_organization("Brand", "USD", "UTC")) for _ in range(count)]
+        finally:
+            await catalog.close()
+
+    with ThreadPoolExecutor(1) as thread:  # Playwright keeps an event loop in a test's own
+        return thread.submit(asyncio.run, add()).result()
+
+
+def initialized(directory: Path) -> dict[str, str]:
+    """Make a data directory as `init` does, unless there is one; returns its organization's id and keys."""
+    folder, keys = template()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("secrets.env", "catalog.sqlite"):
+        if not (directory / name).exists():
+            shutil.copy(folder / name, directory / name)
     return keys
 
 
 @contextlib.contextmanager
-def serving(directory: Path, **more: str) -> Iterator[Serving]:
+def serving(directory: Path, log_name: str = "serve.log", **more: str) -> Iterator[Serving]:
     """Serve from a directory until the block ends; yields when edge and core answer."""
-    keys = initialized(directory, **more)
-    log = directory / "serve.log"
+    keys = initialized(directory)
+    log = directory / log_name
     with log.open("w") as output:
         process = subprocess.Popen(
             [*PROGRAM, "serve", "--port", "0"],
@@ -88,8 +137,9 @@ def serving(directory: Path, **more: str) -> Iterator[Serving]:
         )
     try:
         address = wait_for(lambda: re.search(r"listens on (\S+)", log.read_text()), log)[1]
-        wait_for(lambda: _answers(f"{address}/openapi.json"), log)
-        yield Serving(directory, address, keys, process, log)
+        running = Serving(directory, address, keys, process, log)
+        wait_for(running.is_answering, log)
+        yield running
     finally:
         process.terminate()
         try:
@@ -97,6 +147,27 @@ def serving(directory: Path, **more: str) -> Iterator[Serving]:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Serving]]:
+    """Serve one installation for all tests of this process that end with it whole; each gets an organization of it."""
+    directory = tmp_path_factory.mktemp("served")
+    initialized(directory)
+    organizations = add_organizations(directory, ORGANIZATIONS)
+    with serving(directory) as running:
+        yield (dataclasses.replace(running, keys=keys) for keys in organizations)
+
+
+@pytest.fixture
+def shared(served: Iterator[Serving]) -> Serving:
+    """Return the installation that tests share, whole, with an organization that no other test has seen.
+
+    Paths of links are the installation's: the campaign's name is to be the test's own.
+    """
+    running = next(served)
+    wait_for(running.is_answering, running.log)
+    return running
 
 
 def wait_for(condition: Callable[[], Any], log: Path | None = None, seconds: float = START_SECONDS) -> Any:
@@ -107,9 +178,3 @@ def wait_for(condition: Callable[[], Any], log: Path | None = None, seconds: flo
             return value
         time.sleep(0.05)
     raise AssertionError(f"waited {seconds:g} s in vain; {log.read_text()[-3000:] if log else ''}")
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=2).status_code < 500
-    return False

@@ -18,7 +18,7 @@ import pytest
 from stackfluence.reasons import FLAGGED
 from tests.processes.serving import Serving, run, serving, wait_for
 
-CAMPAIGN = "spring"
+CAMPAIGN = "programs"
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
@@ -85,7 +85,7 @@ class Story:
         self.running = running
         self.http = httpx.Client(base_url=running.address, headers=running.secret, timeout=30)
         # visitors of a machine's own network, 127.0.0.0/8, each of a prefix of its own
-        sources = (httpx.HTTPTransport(local_address=f"127.3.{number}.1") for number in range(20))
+        sources = (httpx.HTTPTransport(verify=False, local_address=f"127.3.{number}.1") for number in range(20))
         self.visitors = [httpx.Client(transport=source, timeout=30) for source in sources]
         self.destination = destination
 
@@ -151,15 +151,16 @@ def signed_id(location: str) -> str:
 def derive(running: Serving, **environment: str) -> None:
     """Derive the days around today, as a person would who doesn't wait for the core to do it."""
     today = datetime.now(UTC).date()
-    days = ("--from", f"{today - timedelta(days=1)}", "--to", f"{today + timedelta(days=1)}")
-    done = run(running.directory, "derive", *days, "--json", **environment)
+    span = ("--from", f"{today - timedelta(days=1)}", "--to", f"{today + timedelta(days=1)}")
+    whose = ("--organization", running.keys["organization_id"])
+    done = run(running.directory, "derive", *span, *whose, "--json", **environment)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def story(tmp_path: Path) -> Iterator[Story]:
+@contextmanager
+def story_of(running: Serving) -> Iterator[Story]:
     """Return an advertiser with a page that reports who arrives."""
-    with shop() as server, serving(tmp_path / "installation") as running:
+    with shop() as server:
         page = PAGE.replace("EDGE", running.address).replace("ORGANIZATION", running.keys["organization_id"])
         server.page = page  # type: ignore[attr-defined]
         told = Story(running, f"http://127.0.0.1:{server.server_address[1]}/dresses")
@@ -167,6 +168,19 @@ def story(tmp_path: Path) -> Iterator[Story]:
             yield told
         finally:
             told.close()
+
+
+@pytest.fixture
+def story(shared: Serving) -> Iterator[Story]:
+    with story_of(shared) as told:
+        yield told
+
+
+@pytest.fixture
+def own_story(tmp_path: Path) -> Iterator[Story]:
+    """Return the same in an installation of its own, which may be ended."""
+    with serving(tmp_path / "installation") as running, story_of(running) as told:
+        yield told
 
 
 @pytest.fixture
@@ -205,7 +219,7 @@ def follow_with_chromium(links: list[str]) -> list[str]:
 def test_a_driven_browser_with_a_spoofed_user_agent_passes_at_the_click_and_not_on_the_page(story: Story) -> None:
     link = f"{story.running.address}{story.link('emma')}"
     clicks = [signed_id(address) for address in follow_with_chromium([link] * 3)]
-    person = story.click("/c/emma/spring")
+    person = story.click(f"/c/emma/{CAMPAIGN}")
     story.arrive([person])
     story.is_stored(clicks=4, sessions=4)
 
@@ -225,29 +239,29 @@ def test_a_driven_browser_with_a_spoofed_user_agent_passes_at_the_click_and_not_
 
 
 def test_copies_of_a_browser_that_never_arrive_and_a_page_that_was_drawn_ahead(
-    story: Story, tomorrow: dict[str, str]
+    own_story: Story, tomorrow: dict[str, str]
 ) -> None:
     from curl_cffi import requests
 
-    copied, peers = story.link("lena"), story.link("noa")
+    copied, peers = own_story.link("lena"), own_story.link("noa")
     with requests.Session(impersonate="chrome") as copy:
-        address = f"{story.running.address}{copied}"
+        address = f"{own_story.running.address}{copied}"
         answers = [copy.get(address, allow_redirects=False, interface=f"127.9.{number}.1") for number in range(60)]
     copies = [signed_id(str(answer.headers["location"])) for answer in answers]
-    people = [story.click(peers, number) for number in range(120)]
-    activated, left = (story.click(peers, number, {**AHEAD, **PHONE}) for number in (1, 2))
-    story.arrive([*people[:90], activated])
-    story.is_stored(clicks=182, sessions=91)
+    people = [own_story.click(peers, number) for number in range(120)]
+    activated, left = (own_story.click(peers, number, {**AHEAD, **PHONE}) for number in (1, 2))
+    own_story.arrive([*people[:90], activated])
+    own_story.is_stored(clicks=182, sessions=91)
 
     for click in (*copies[:5], *people[:5], *people[-5:]):
-        at_click = reasons(explain(story.http, click), "at_click")
+        at_click = reasons(explain(own_story.http, click), "at_click")
         assert sum(at_click.values()) < FLAGGED, (
             "if this is told at the click by now, write so in docs/traffic-quality.md"
         )
-    assert explain(story.http, left)["verdict"]["is_provisional"]
-    secret, directory = story.running.secret, story.running.directory
-    story.running.process.terminate()
-    story.running.process.wait(30)
+    assert explain(own_story.http, left)["verdict"]["is_provisional"]
+    secret, directory = own_story.running.secret, own_story.running.directory
+    own_story.running.process.terminate()
+    own_story.running.process.wait(30)
 
     with serving(directory, **tomorrow) as later, httpx.Client(base_url=later.address, headers=secret) as http:
         derive(later, **tomorrow)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from stackfluence.events import journal
 from tests.snippet.rig import Installation, Shop, installed
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Playwright
+    from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, Playwright
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
@@ -74,3 +75,51 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     yield made
     made.close()
     assert thrown == []
+
+
+@dataclass
+class Visitor:
+    """A visitor's browser that is lent to one test after another, since a new one takes half a second."""
+
+    page: Page
+    devtools: CDPSession
+    thrown: list[str] = field(default_factory=list)
+
+    def forget(self, shop: Shop) -> None:
+        """Be as new: leave the page, close all others, forget what was stored and set; no page may have thrown."""
+        context = self.page.context
+        context.set_offline(False)
+        context.unroute_all()
+        for page in context.pages:
+            if page != self.page:
+                page.close()
+        self.page.goto("about:blank")
+        context.clear_cookies()
+        for host in ("shop.brand.example", "localhost"):
+            origin = shop.url("", host).removesuffix(f"/{shop.prefix}/")
+            self.devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+        thrown, self.thrown = self.thrown, []
+        assert thrown == [], "by a page"
+
+
+def visiting(chromium: Browser, **options: Any) -> Iterator[Visitor]:
+    """Open a visitor's browser, with Playwright's options of a context."""
+    context = chromium.new_context(**options)
+    page = context.new_page()
+    visitor = Visitor(page, context.new_cdp_session(page))
+    context.on("weberror", lambda error: visitor.thrown.append(str(error.error)))
+    yield visitor
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def visitor(chromium: Browser) -> Iterator[Visitor]:
+    """Return the browser of the tests that need nothing of their own from it."""
+    yield from visiting(chromium)
+
+
+@pytest.fixture
+def page(visitor: Visitor, shop: Shop) -> Iterator[Page]:
+    """Return a visitor's page, with nothing stored."""
+    yield visitor.page
+    visitor.forget(shop)

@@ -44,6 +44,17 @@ for (const link of document.querySelectorAll("a")) link.onclick = (event) => {
   event.preventDefault(); history.pushState({}, "", link.href); document.querySelector("h1").textContent = link.id;
 };
 </script>"""
+# what the browsers in apps say that they are
+IN_APP = {
+    "Instagram": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Mobile/15E148 Instagram 380.0.0.28.85 (iPhone16,2; iOS 18_6; de_DE; de; scale=3.00; 1290x2796; 700000000)",
+    "Facebook": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Mobile/15E148 [FBAN/FBIOS;FBAV/520.0.0.38.101;FBDV/iPhone16,2;FBMD/iPhone;FBSN/iOS;FBSV/18.6;FBSS/3]",
+    "TikTok": "Mozilla/5.0 (Linux; Android 15; Pixel 8 Build/AP3A.240905.015; wv) AppleWebKit/537.36 (KHTML, like "
+    "Gecko) Version/4.0 Chrome/138.0.0.0 Mobile Safari/537.36 trill_400103 BytedanceWebview/d8a21c6",
+    "Snapchat": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/18.6 Mobile/15E148 Safari/604.1 Snapchat/13.50.0.40 (like Safari/8620, panda)",
+}
 _numbers = count(1)
 
 
@@ -112,6 +123,7 @@ class Installation:
     pages: PageServer
     running: RunningEdge
     link: str = "/c/emma/summer"
+    _read: dict[bytes, Event] = field(default_factory=dict)
 
     @property
     def edge(self) -> str:
@@ -120,7 +132,11 @@ class Installation:
 
     def lines(self) -> list[Event]:
         """Return every event that is whole on disk."""
-        return [read_event(line) for line in journal_lines(self.running.journal.directory) if line.endswith(b"\n")]
+        whole = [line for line in journal_lines(self.running.journal.directory) if line.endswith(b"\n")]
+        for line in whole:
+            if line not in self._read:
+                self._read[line] = read_event(line)
+        return [self._read[line] for line in whole]
 
 
 @contextlib.contextmanager

@@ -11,19 +11,17 @@ from tests.edge.edges import ORGANIZATION
 from tests.snippet.rig import OPEN_KEY, STUB, Shop, click_id_of, properties, until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, Page
 
 ORDER = "sfq('conversion', { order_id: '1001', revenue_cents: 12900, customer_id: 'c-1', metadata: { gift: true } })"
 STORED = "[...Object.keys(localStorage), ...document.cookie.split('; ').filter(Boolean)]"
 EMMA = hashlib.sha256(b"emma@brand.example").hexdigest()
 
 
-def landing(context: BrowserContext, shop: Shop, body: str = "", head: str | None = None) -> Page:
-    """Follow the creator's link to a page."""
+def land(page: Page, shop: Shop, body: str = "", head: str | None = None) -> None:
+    """Follow the creator's link to a page that is put up."""
     shop.put("landing", body, head)
-    page = context.new_page()
     page.goto(shop.leads_to("landing"))
-    return page
 
 
 def posted(page: Page) -> list[str]:
@@ -33,8 +31,8 @@ def posted(page: Page) -> list[str]:
     return bodies
 
 
-def test_nothing_is_stored_or_told_of_a_visit_before_consent(context: BrowserContext, shop: Shop) -> None:
-    page = landing(context, shop, head=shop.tag(data_consent="required"))
+def test_nothing_is_stored_or_told_of_a_visit_before_consent(page: Page, shop: Shop) -> None:
+    land(page, shop, head=shop.tag(data_consent="required"))
     page.wait_for_function("window.sfq.v")
     page.evaluate("sfq('identify', 'c-1')")
     assert page.evaluate(STORED) == []
@@ -45,9 +43,9 @@ def test_nothing_is_stored_or_told_of_a_visit_before_consent(context: BrowserCon
     assert [name.split("=")[0] for name in page.evaluate(STORED) if "_q" not in name].count("inf_click_id") == 2
 
 
-def test_an_order_waits_for_the_visitors_answer(context: BrowserContext, shop: Shop) -> None:
+def test_an_order_waits_for_the_visitors_answer(page: Page, shop: Shop) -> None:
     head = shop.tag(data_consent="required") + f"<script>{ORDER}</script>"
-    page = landing(context, shop, head=head)
+    land(page, shop, head=head)
     page.wait_for_function("window.sfq.v")
     assert shop.events() == []
     page.evaluate("sfq('consent', 'granted')")
@@ -57,10 +55,8 @@ def test_an_order_waits_for_the_visitors_answer(context: BrowserContext, shop: S
     assert properties(order) == {"gift": True}
 
 
-def test_an_order_of_one_who_left_without_an_answer_says_that_there_was_no_consent(
-    context: BrowserContext, shop: Shop
-) -> None:
-    page = landing(context, shop, head=shop.tag(data_consent="required") + f"<script>{ORDER}</script>")
+def test_an_order_of_one_who_left_without_an_answer_says_that_there_was_no_consent(page: Page, shop: Shop) -> None:
+    land(page, shop, head=shop.tag(data_consent="required") + f"<script>{ORDER}</script>")
     page.wait_for_function("window.sfq.v")
     bodies = posted(page)
     page.goto("about:blank")
@@ -72,8 +68,8 @@ def test_an_order_of_one_who_left_without_an_answer_says_that_there_was_no_conse
     assert [event.leaf.event_type for event in shop.events()] == ["conversion"]
 
 
-def test_a_refusal_forgets_what_was_stored_and_is_remembered(context: BrowserContext, shop: Shop) -> None:
-    page = landing(context, shop)
+def test_a_refusal_forgets_what_was_stored_and_is_remembered(page: Page, shop: Shop) -> None:
+    land(page, shop)
     shop.wait("pageview")
     page.evaluate("localStorage.sf_cart = 'of the page itself'; sfq('consent', 'denied')")
     assert sorted(page.evaluate(STORED)) == ["inf_click_no", "sf_cart"]
@@ -89,16 +85,16 @@ def test_a_refusal_forgets_what_was_stored_and_is_remembered(context: BrowserCon
     assert "inf_click_no" not in page.evaluate(STORED)
 
 
-def test_a_refusal_forgets_what_waits_and_stores_nothing_more(context: BrowserContext, shop: Shop) -> None:
-    page = landing(context, shop)
+def test_a_refusal_forgets_what_waits_and_stores_nothing_more(page: Page, shop: Shop) -> None:
+    land(page, shop)
     shop.wait("pageview")
-    context.set_offline(True)
+    page.context.set_offline(True)
     page.evaluate("sfq('identify', 'c-1')")
     until(lambda: page.evaluate("Object.keys(localStorage).some((name) => name.startsWith('inf_click_q'))"))
     page.evaluate("sfq('consent', 'denied')")
     page.evaluate(ORDER)
     assert page.evaluate(STORED) == ["inf_click_no"]
-    context.set_offline(False)
+    page.context.set_offline(False)
     [order] = shop.wait("conversion")
     assert order.leaf.consent == "denied"
     assert shop.events("identify") == []
@@ -107,7 +103,8 @@ def test_a_refusal_forgets_what_waits_and_stores_nothing_more(context: BrowserCo
 def test_global_privacy_control_is_obeyed_whatever_the_page_asks(chromium: Browser, shop: Shop) -> None:
     context = chromium.new_context(extra_http_headers={"Sec-GPC": "1"})
     context.add_init_script("Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', { value: true })")
-    page = landing(context, shop, f"<script>{ORDER}; sfq('consent', 'granted')</script>")
+    page = context.new_page()
+    land(page, shop, f"<script>{ORDER}; sfq('consent', 'granted')</script>")
     [order] = shop.wait("conversion")
     assert (order.leaf.consent, order.leaf.session_id, order.leaf.visitor_hash) == ("opted_out", "", "")
     assert order.leaf.click_id_status == "valid"
@@ -124,9 +121,9 @@ def test_global_privacy_control_is_obeyed_whatever_the_page_asks(chromium: Brows
         "sfq('conversion', { order_id: '1001', revenue_cents: 100, email: 'EMMA@brand.example' })",
     ],
 )
-def test_an_address_leaves_the_browser_as_its_hash_alone(context: BrowserContext, shop: Shop, call: str) -> None:
+def test_an_address_leaves_the_browser_as_its_hash_alone(page: Page, shop: Shop, call: str) -> None:
     shop.host = "localhost"  # as secure as https, for a browser
-    page = landing(context, shop)
+    land(page, shop)
     shop.wait("pageview")
     bodies = posted(page)
     page.evaluate(call)
@@ -140,8 +137,8 @@ def test_an_address_leaves_the_browser_as_its_hash_alone(context: BrowserContext
     assert event.kept.email_hash
 
 
-def test_without_https_no_address_is_sent_and_the_console_says_so(context: BrowserContext, shop: Shop) -> None:
-    page = landing(context, shop)
+def test_without_https_no_address_is_sent_and_the_console_says_so(page: Page, shop: Shop) -> None:
+    land(page, shop)
     shop.wait("pageview")
     with page.expect_console_message(lambda message: message.text == "sf.js: email needs https"):
         page.evaluate("sfq('identify', { email: 'emma@brand.example' })")
@@ -151,8 +148,8 @@ def test_without_https_no_address_is_sent_and_the_console_says_so(context: Brows
     assert event.kept.customer_hash
 
 
-def test_a_refund_and_goals_are_told(context: BrowserContext, shop: Shop) -> None:
-    page = landing(context, shop)
+def test_a_refund_and_goals_are_told(page: Page, shop: Shop) -> None:
+    land(page, shop)
     page.wait_for_function("window.sfq.v")
     page.evaluate("sfq('refund', { original_order_id: '1001', refund_amount_cents: 500, reason: 'refund' })")
     page.evaluate("sfq('conversion', { event_type: 'signup' }); sfq('conversion', { event_type: 'signup' })")
@@ -161,7 +158,7 @@ def test_a_refund_and_goals_are_told(context: BrowserContext, shop: Shop) -> Non
     assert {event.leaf.conversion_type for event in shop.wait("conversion", 2)} == {"signup"}
 
 
-def test_forms_and_links_carry_the_click_on(context: BrowserContext, shop: Shop) -> None:
+def test_forms_and_links_carry_the_click_on(page: Page, shop: Shop) -> None:
     port = shop.installation.pages.port
     body = f"""<form id=own method=post action="/{shop.prefix}/done"><input type=hidden name=inf_click_id></form>
     <form id=other action="http://pay.checkout.example:{port}/{shop.prefix}/paid"><button>Pay</button></form>
@@ -169,7 +166,7 @@ def test_forms_and_links_carry_the_click_on(context: BrowserContext, shop: Shop)
     <a id=imposter href="http://notcheckout.example:{port}/x">Imposter</a>
     <a id=mail href="mailto:emma@brand.example">Mail</a>
     <a id=inside href="/{shop.prefix}/done">Inside</a>"""
-    page = landing(context, shop, body, shop.tag(data_cross_domain="checkout.example brand.example"))
+    land(page, shop, body, shop.tag(data_cross_domain="checkout.example brand.example"))
     shop.wait("pageview")
     click = click_id_of(page.url)
     assert page.input_value("#own input") == click
@@ -194,41 +191,41 @@ def test_forms_and_links_carry_the_click_on(context: BrowserContext, shop: Shop)
     assert order.leaf.click_id_status == "valid"
 
 
-def test_the_click_id_is_handed_to_a_page_that_asks(context: BrowserContext, shop: Shop) -> None:
-    page = landing(context, shop, "<script>sfq('click_id', (id) => { document.title = id })</script>")
+def test_the_click_id_is_handed_to_a_page_that_asks(page: Page, shop: Shop) -> None:
+    land(page, shop, "<script>sfq('click_id', (id) => { document.title = id })</script>")
     page.wait_for_function("document.title.length > 40")
     assert page.title() == click_id_of(page.url)
     page.evaluate("sfq('click_id', (id) => { document.title = 'again ' + id })")
     assert page.title() == "again " + click_id_of(page.url)
 
 
-def test_a_damaged_click_id_is_told_and_not_kept(context: BrowserContext, shop: Shop) -> None:
-    page = landing(context, shop)
+def test_a_damaged_click_id_is_told_and_not_kept(page: Page, shop: Shop) -> None:
+    land(page, shop)
     shop.wait("pageview")
     whole = click_id_of(page.url)
     page.goto(shop.put("second").replace("second", "second?inf_click_id=AQEA%22%3E"))
     assert [event.leaf.click_id_status for event in shop.wait("pageview", 2)] == ["valid", "valid"]
     assert f"inf_click_id={whole}" in page.evaluate("document.cookie")
-    context.clear_cookies()
+    page.context.clear_cookies()
     page.evaluate("localStorage.clear()")
     page.goto(shop.put("third").replace("third", "third?inf_click_id=AQEA%22%3E"))
     assert shop.wait("pageview", 3)[2].leaf.click_id_status == "malformed"
     assert "inf_click_id" not in page.evaluate("document.cookie")
 
 
-def test_a_tag_manager_configures_without_attributes(context: BrowserContext, shop: Shop) -> None:
+def test_a_tag_manager_configures_without_attributes(page: Page, shop: Shop) -> None:
     head = f"""{STUB}<script>sfq('pageview'); sfq('config', {{ org: '{ORGANIZATION}', key: '{OPEN_KEY}' }});
     const script = document.createElement('script'); script.src = '{shop.edge}/sf.js'; document.head.append(script);
     const kept = sfq; addEventListener('load', () => setTimeout(() => kept('conversion', {{ event_type: 'custom' }})));
     </script>"""
-    landing(context, shop, head=head)
+    land(page, shop, head=head)
     shop.wait("pageview", 2)
     shop.wait("conversion")
 
 
-def test_a_path_of_the_shops_own_leads_to_the_edge(context: BrowserContext, shop: Shop) -> None:
+def test_a_path_of_the_shops_own_leads_to_the_edge(page: Page, shop: Shop) -> None:
     head = f"<script async src='/measure/sf.js' data-org='{ORGANIZATION}' data-key='{OPEN_KEY}'></script>"
-    page = landing(context, shop, head=head)
+    land(page, shop, head=head)
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
     page.reload()
@@ -240,9 +237,9 @@ def test_a_path_of_the_shops_own_leads_to_the_edge(context: BrowserContext, shop
     assert all(url.startswith(own) for url in requested)
 
 
-def test_an_organization_id_alone_is_enough(context: BrowserContext, shop: Shop) -> None:
+def test_an_organization_id_alone_is_enough(page: Page, shop: Shop) -> None:
     head = f"<script async src='{shop.edge}/sf.js' data-org='{ORGANIZATION}'></script>"
-    landing(context, shop, head=head)
+    land(page, shop, head=head)
     assert shop.wait("pageview")[0].leaf.trust_tier == "browser"
 
 
@@ -255,8 +252,8 @@ def test_an_organization_id_alone_is_enough(context: BrowserContext, shop: Shop)
         "localStorage.inf_click_session = '%%%'; document.cookie = 'inf_click_id=%'; sfq('pageview')",
     ],
 )  # fmt: skip
-def test_nothing_a_page_does_makes_it_throw(context: BrowserContext, shop: Shop, call: str) -> None:
-    page = landing(context, shop)
+def test_nothing_a_page_does_makes_it_throw(page: Page, shop: Shop, call: str) -> None:
+    land(page, shop)
     page.wait_for_function("window.sfq.v")
     shop.wait("pageview")
     page.evaluate(call)  # and the fixture has seen no error of any page
@@ -278,9 +275,8 @@ def test_nothing_a_page_does_makes_it_throw(context: BrowserContext, shop: Shop,
         "Object.defineProperty(window, 'crypto', { value: random })",
     ],
 )
-def test_a_browser_that_lacks_something_tells_all_the_same(context: BrowserContext, shop: Shop, broken: str) -> None:
-    context.add_init_script(broken)
-    page = landing(context, shop)
+def test_a_browser_that_lacks_something_tells_all_the_same(page: Page, shop: Shop, broken: str) -> None:
+    land(page, shop, head=f"<script>{broken}</script>{shop.tag()}")
     shop.wait("pageview")
     page.evaluate(ORDER)
     [order] = shop.wait("conversion")
@@ -288,8 +284,7 @@ def test_a_browser_that_lacks_something_tells_all_the_same(context: BrowserConte
     assert len({event.leaf.session_id for event in shop.events()}) == 1
 
 
-def test_what_waits_is_bounded_in_number_and_age(context: BrowserContext, shop: Shop) -> None:
-    page = context.new_page()
+def test_what_waits_is_bounded_in_number_and_age(page: Page, shop: Shop) -> None:
     page.goto(shop.put("empty", head=""))
     page.evaluate(
         """(prefix) => {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from tests.processes.serving import serving, wait_for
+from tests.processes.serving import Serving, wait_for
 from tests.snippet.conftest import ARGUMENTS, CHROMIUM
 from tests.snippet.rig import APP, STUB, PageServer, click_id_of
 
@@ -33,19 +33,18 @@ def walk_through_app(page: Page) -> None:
     page.evaluate(BUY % "app-1")
 
 
-def test_a_visit_reaches_the_reports(playwright: Playwright, tmp_path: Path) -> None:
+def test_a_visit_reaches_the_reports(playwright: Playwright, shared: Serving) -> None:
     pages = PageServer()
     thread = threading.Thread(target=pages.serve_forever)
     thread.start()
     try:
-        with serving(tmp_path / "installation") as running:
-            organization = running.keys["organization_id"]
-            tag = f"{STUB}<script async src='{running.address}/sf.js' data-org='{organization}'></script>"
-            bought = f"<script>{BUY % 'plain-1'}; document.title = 'bought'</script>"
-            bodies = {"plain": "<a href=/two>Two</a>", "two": "<a href=/three>Three</a>", "three": bought, "app": APP}
-            pages.pages |= {f"/{name}": ({}, tag + body) for name, body in bodies.items()}
-            with httpx.Client(base_url=running.address, headers=running.secret, timeout=30) as http:
-                visit(playwright, http, pages.port, running.log)
+        organization = shared.keys["organization_id"]
+        tag = f"{STUB}<script async src='{shared.address}/sf.js' data-org='{organization}'></script>"
+        bought = f"<script>{BUY % 'plain-1'}; document.title = 'bought'</script>"
+        bodies = {"plain": "<a href=/two>Two</a>", "two": "<a href=/three>Three</a>", "three": bought, "app": APP}
+        pages.pages |= {f"/{name}": ({}, tag + body) for name, body in bodies.items()}
+        with httpx.Client(base_url=shared.address, headers=shared.secret, timeout=30) as http:
+            visit(playwright, http, pages.port, shared.log)
     finally:
         pages.shutdown()
         thread.join()

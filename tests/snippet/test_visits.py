@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.snippet.conftest import ARGUMENTS, CHROMIUM
+from tests.snippet.conftest import ARGUMENTS, CHROMIUM, Visitor, visiting
 from tests.snippet.drawn_ahead import drawing_ahead
-from tests.snippet.rig import APP, Shop, click_id_of, properties, until
+from tests.snippet.rig import APP, IN_APP, Shop, click_id_of, properties, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
 
 ORDER = "sfq('conversion', { order_id: '1001', revenue_cents: 12900, currency: 'EUR', coupon_codes: ['EMMA10'] })"
-IN_APP = {
-    "Instagram": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-    "Mobile/15E148 Instagram 380.0.0.28.85 (iPhone16,2; iOS 18_6; de_DE; de; scale=3.00; 1290x2796; 700000000)",
-    "Facebook": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-    "Mobile/15E148 [FBAN/FBIOS;FBAV/520.0.0.38.101;FBDV/iPhone16,2;FBMD/iPhone;FBSN/iOS;FBSV/18.6;FBSS/3]",
-    "TikTok": "Mozilla/5.0 (Linux; Android 15; Pixel 8 Build/AP3A.240905.015; wv) AppleWebKit/537.36 (KHTML, like "
-    "Gecko) Version/4.0 Chrome/138.0.0.0 Mobile Safari/537.36 trill_400103 BytedanceWebview/d8a21c6",
-    "Snapchat": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
-    "Version/18.6 Mobile/15E148 Safari/604.1 Snapchat/13.50.0.40 (like Safari/8620, panda)",
-}
 
 
-def arrive(context: BrowserContext, shop: Shop, name: str = "landing", **more: str) -> tuple[Page, str]:
-    """Follow the creator's link to a page that is put up; returns the page and its signed click ID."""
+def arrive(page: Page, shop: Shop, name: str = "landing", **more: str) -> str:
+    """Follow the creator's link to a page that is put up; returns the signed click ID."""
     shop.put(name, **more)
-    page = context.new_page()
     page.goto(shop.leads_to(name) + "?utm_term=socks&fbclid=abc123")
-    return page, click_id_of(page.url)
+    return click_id_of(page.url)
 
 
 def stored(page: Page) -> list[str]:
@@ -44,8 +34,8 @@ def stored(page: Page) -> list[str]:
     return sorted(names)
 
 
-def test_a_visit_is_told_from_the_click_to_the_order(context: BrowserContext, shop: Shop) -> None:
-    page, click = arrive(context, shop, body="<a href='product'>Socks</a>")
+def test_a_visit_is_told_from_the_click_to_the_order(page: Page, shop: Shop) -> None:
+    click = arrive(page, shop, body="<a href='product'>Socks</a>")
     shop.put("product", "<a href='thanks'>Buy</a>")
     shop.put("thanks", f"<script>{ORDER}</script>")
     shop.wait("pageview")
@@ -73,8 +63,8 @@ def test_a_visit_is_told_from_the_click_to_the_order(context: BrowserContext, sh
     assert f"inf_click_id={click}" in landing.expiring.page_url
 
 
-def test_a_page_that_changes_its_own_address_tells_of_each(context: BrowserContext, shop: Shop) -> None:
-    page, _ = arrive(context, shop, body=APP)
+def test_a_page_that_changes_its_own_address_tells_of_each(page: Page, shop: Shop) -> None:
+    arrive(page, shop, body=APP)
     shop.wait("pageview")
     page.click("#product")
     page.click("#cart")
@@ -92,8 +82,8 @@ def test_a_page_that_changes_its_own_address_tells_of_each(context: BrowserConte
     assert len({event.leaf.session_id for event in shop.events()}) == 1
 
 
-def test_an_order_told_by_two_loads_of_its_page_is_one_event(context: BrowserContext, shop: Shop) -> None:
-    page, _ = arrive(context, shop, body=f"<script>{ORDER}</script>")
+def test_an_order_told_by_two_loads_of_its_page_is_one_event(page: Page, shop: Shop) -> None:
+    arrive(page, shop, body=f"<script>{ORDER}</script>")
     shop.wait("conversion")
     page.reload()
     shop.wait("pageview", 2)
@@ -111,7 +101,8 @@ def test_a_visitor_whose_browser_stores_nothing(playwright: Playwright, shop: Sh
     context = playwright.chromium.launch_persistent_context(str(tmp_path), executable_path=CHROMIUM, args=ARGUMENTS)
     hints: list[str] = []
     context.on("console", lambda message: hints.append(message.text))
-    page, _ = arrive(context, shop, body=APP)
+    page = context.new_page()
+    arrive(page, shop, body=APP)
     shop.wait("pageview")
     assert page.evaluate("try { localStorage.length } catch (error) { error.name }") in (None, "SecurityError")
     page.click("#product")
@@ -128,25 +119,24 @@ def test_a_visitor_whose_browser_stores_nothing(playwright: Playwright, shop: Sh
     assert [hint for hint in hints if "no cookie no localStorage" in hint]
 
 
-def test_a_frame_in_a_sandbox_tells_too(context: BrowserContext, shop: Shop) -> None:
+def test_a_frame_in_a_sandbox_tells_too(page: Page, shop: Shop) -> None:
     frame = shop.put("frame", f"<script>{ORDER}</script>")
-    page = context.new_page()
     page.goto(shop.put("outside", f"<iframe sandbox='allow-scripts' src='{frame}'></iframe>", head=""))
     [order] = shop.wait("conversion")
     assert properties(order) == {"sf_storage": "no cookie no localStorage"}
 
 
-def test_what_safari_wipes_after_one_day_and_after_seven(context: BrowserContext, shop: Shop) -> None:
+def test_what_safari_wipes_after_one_day_and_after_seven(page: Page, shop: Shop) -> None:
     """WebKit caps what a script stores: cookies of decorated landings after a day, all after seven without a visit."""
-    page, click = arrive(context, shop)
+    click = arrive(page, shop)
     shop.wait("pageview")
     page.evaluate("sfq('identify', 'c-4711')")
     [known] = shop.wait("identify")
-    context.clear_cookies()  # a day later
+    page.context.clear_cookies()  # a day later
     page.goto(shop.put("second", f"<script>{ORDER}</script>"))
     [order] = shop.wait("conversion")
     assert order.leaf.click_id_status == "valid", "localStorage still has it"
-    context.clear_cookies()
+    page.context.clear_cookies()
     page.evaluate("localStorage.clear()")  # a week later
     named = ORDER.replace("1001", "1002").replace("order_id", "customer_id: 'c-4711', order_id")
     page.goto(shop.put("third", f"<script>{named}</script>"))
@@ -157,15 +147,22 @@ def test_what_safari_wipes_after_one_day_and_after_seven(context: BrowserContext
     assert order.kept.customer_hash == known.kept.customer_hash, "the customer leads to the click"
     assert known.leaf.click_id
     # what the site's own server sets is not a script's: it stays, and is read first
-    context.add_cookies([{"name": "inf_click_id", "value": click, "url": shop.url(""), "sameSite": "Lax"}])
+    page.context.add_cookies([{"name": "inf_click_id", "value": click, "url": shop.url(""), "sameSite": "Lax"}])
     page.goto(shop.put("fourth", f"<script>{ORDER.replace('1001', '1003')}</script>"))
     assert shop.wait("conversion", 3)[2].leaf.click_id == known.leaf.click_id
 
 
+@pytest.fixture(scope="module")
+def phone(chromium: Browser) -> Iterator[Visitor]:
+    """Return a browser with a small screen that is touched."""
+    yield from visiting(chromium, viewport={"width": 390, "height": 700}, has_touch=True)
+
+
 @pytest.mark.parametrize("app", IN_APP)
-def test_a_visit_in_an_apps_own_browser(chromium: Browser, shop: Shop, app: str) -> None:
-    context = chromium.new_context(user_agent=IN_APP[app], viewport={"width": 390, "height": 700}, has_touch=True)
-    page, _ = arrive(context, shop, body=f"<h1>Socks</h1><script>{ORDER}</script>")
+def test_a_visit_in_an_apps_own_browser(phone: Visitor, shop: Shop, app: str) -> None:
+    page = phone.page
+    phone.devtools.send("Emulation.setUserAgentOverride", {"userAgent": IN_APP[app]})
+    arrive(page, shop, body=f"<h1>Socks</h1><script>{ORDER}</script>")
     shop.wait("conversion")
     page.touchscreen.tap(20, 20)
     page.goto("about:blank")
@@ -173,19 +170,18 @@ def test_a_visit_in_an_apps_own_browser(chromium: Browser, shop: Shop, app: str)
     assert visit.leaf.click_id_status == "valid"
     assert visit.expiring is not None
     assert app[:4].lower() in visit.expiring.user_agent.lower().replace("trill", "tikt").replace("fban", "face")
-    context.close()
+    phone.forget(shop)
 
 
-def test_a_page_with_a_strict_policy(context: BrowserContext, shop: Shop) -> None:
+def test_a_page_with_a_strict_policy(page: Page, shop: Shop) -> None:
     policy = (
         f"default-src 'none'; script-src 'nonce-r4nd0m' {shop.edge}; connect-src {shop.edge}; style-src 'none'; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
     reported: list[str] = []
-    context.on("console", lambda message: reported.append(message.text))
+    page.context.on("console", lambda message: reported.append(message.text))
     head = shop.tag(stub="").replace("<script ", "<script nonce=r4nd0m ")
     shop.put("landing", "<input type=hidden name=inf_click_id>", head, **{"content-security-policy": policy})
-    page = context.new_page()
     page.goto(shop.leads_to("landing"))
     shop.wait("pageview")
     assert page.input_value("input") == click_id_of(page.url)
@@ -194,7 +190,8 @@ def test_a_page_with_a_strict_policy(context: BrowserContext, shop: Shop) -> Non
 
 
 def test_what_happens_offline_is_told_afterwards(context: BrowserContext, shop: Shop) -> None:
-    page, _ = arrive(context, shop, body=APP)
+    page = context.new_page()
+    arrive(page, shop, body=APP)
     shop.wait("pageview")
     page.clock.install()
     context.set_offline(True)
@@ -213,7 +210,8 @@ def test_what_happens_offline_is_told_afterwards(context: BrowserContext, shop: 
 
 
 def test_what_could_not_be_sent_is_sent_by_a_later_page(context: BrowserContext, shop: Shop) -> None:
-    page, _ = arrive(context, shop)
+    page = context.new_page()
+    arrive(page, shop)
     shop.wait("pageview")
     context.set_offline(True)
     page.evaluate(ORDER)
@@ -248,19 +246,20 @@ def test_an_answer_that_may_get_better_is_asked_for_again(context: BrowserContex
     assert len(answered) == 1
 
 
-def test_an_answer_that_will_not_get_better_ends_it(context: BrowserContext, shop: Shop) -> None:
-    context.route(
+def test_an_answer_that_will_not_get_better_ends_it(page: Page, shop: Shop) -> None:
+    page.context.route(
         "**/v1/events/batch", lambda route: route.fulfill(status=413, headers={"access-control-allow-origin": "*"})
     )
-    page, _ = arrive(context, shop)
+    arrive(page, shop)
     until(lambda: page.evaluate("document.cookie") != "")
     until(lambda: not page.evaluate("Object.keys(localStorage).some((name) => name.startsWith('inf_click_q'))"))
     assert shop.events() == []
 
 
-def test_a_tab_that_is_closed_at_once_has_told(context: BrowserContext, shop: Shop) -> None:
-    page, _ = arrive(context, shop, head=shop.tag(stub="").replace("async ", ""))
-    page.close()
+def test_a_tab_that_is_closed_at_once_has_told(page: Page, shop: Shop) -> None:
+    tab = page.context.new_page()
+    arrive(tab, shop, head=shop.tag(stub="").replace("async ", ""))
+    tab.close()
     shop.wait("pageview")
     assert {event.leaf.click_id_status for event in shop.wait("session")} == {"valid"}
 
@@ -325,13 +324,12 @@ def test_an_unfocused_page_is_not_in_use(context: BrowserContext, shop: Shop) ->
     assert "no_interaction" in visits[-1].leaf.bot_reasons, "an event made by a script is no person's"
 
 
-def test_three_tabs_at_once_are_one_visit(context: BrowserContext, shop: Shop) -> None:
+def test_three_tabs_at_once_are_one_visit(page: Page, shop: Shop) -> None:
     urls = [shop.put(name) for name in ("first", "second", "third")]
-    opening = context.new_page()
     arrived = shop.put("landing", "".join(f"<a target=_blank href='{url}'>{url}</a>" for url in urls))
     assert arrived
-    opening.goto(shop.leads_to("landing"))
-    for link in opening.query_selector_all("a"):
+    page.goto(shop.leads_to("landing"))
+    for link in page.query_selector_all("a"):
         link.click(no_wait_after=True)
     shop.wait("pageview", 4)
     assert len({event.leaf.session_id for event in shop.events()}) == 1
@@ -339,9 +337,9 @@ def test_three_tabs_at_once_are_one_visit(context: BrowserContext, shop: Shop) -
     assert len([event for event in shop.events("session") if not event.leaf.engaged_ms]) == 1
 
 
-def test_installed_twice_counts_once(context: BrowserContext, shop: Shop) -> None:
+def test_installed_twice_counts_once(page: Page, shop: Shop) -> None:
     tags = shop.tag() + shop.tag(name="sf.js") + f"<script>{ORDER}</script>" + shop.tag()
-    page, _ = arrive(context, shop, head=tags)
+    arrive(page, shop, head=tags)
     page.wait_for_load_state("load")
     page.evaluate("sfq('refund', { original_order_id: '1001', refund_amount_cents: 1 })")
     shop.wait("refund")  # whatever a second copy had to tell, it would have told before

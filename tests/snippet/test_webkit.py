@@ -1,4 +1,7 @@
-"""The same journeys in WebKit, the closest to Safari that installs on Linux."""
+"""The same journeys in WebKit, the closest to Safari that installs on Linux.
+
+It draws no page ahead: it has neither speculation rules nor `document.prerendering`, so Chromium alone shows that case.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.snippet.rig import APP, Installation, Shop, click_id_of, properties, until
+from tests.snippet.rig import APP, IN_APP, Installation, Shop, click_id_of, properties, until
 from tests.snippet.webkit import MISSING, WebKit, driving
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no WebKit on this machine: apt-get install {' '.join(MISSING)}")
 ORDER = "sfq('conversion', { order_id: '1001', revenue_cents: 12900, currency: 'EUR' })"
+BLOCKING = ("--cookies-policy=never", "--enable-html5-local-storage=false")
+# an app's browser is WebKit on iPhones only; what Facebook's says, WebKitGTK takes for no user agent and ignores
+IN_WEBKIT = {app: (f"--user-agent={IN_APP[app]}",) for app in ("Instagram", "Snapchat")}
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +27,19 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture
-def webkit(driver: httpx.Client) -> Iterator[WebKit]:
-    """Return a visitor's browser, with nothing stored."""
-    made = WebKit(driver, [])
+@pytest.fixture(scope="module")
+def browser(driver: httpx.Client, request: pytest.FixtureRequest) -> Iterator[WebKit]:
+    """Return a browser, lent to one test after another until one wants other options: the driver has one at a time."""
+    made = WebKit(driver, *getattr(request, "param", ()))
     yield made
     made.quit()
+
+
+@pytest.fixture
+def webkit(browser: WebKit, shop: Shop) -> Iterator[WebKit]:
+    """Return a visitor's browser, with nothing stored."""
+    yield browser
+    browser.forget(shop)
 
 
 @pytest.fixture
@@ -117,6 +130,16 @@ def test_the_time_in_use_is_told_when_the_page_is_left(webkit: WebKit, shop: Sho
     assert "no_interaction" not in visits[-1].leaf.bot_reasons
 
 
+def test_installed_twice_counts_once(webkit: WebKit, shop: Shop) -> None:
+    shop.put("landing", head=shop.tag() + shop.tag(name="sf.js") + f"<script>{ORDER}</script>" + shop.tag())
+    webkit.go(shop.leads_to("landing"))  # until everything is loaded
+    webkit.run("sfq('refund', { original_order_id: '1001', refund_amount_cents: 1 })")
+    shop.wait("refund")  # whatever a second copy had to tell, it would have told before
+    for kind in ("conversion", "pageview", "session"):
+        shop.wait(kind)
+    assert sum(line.leaf.page_path.startswith(f"/{shop.prefix}/") for line in shop.installation.lines()) == 4
+
+
 def test_a_page_with_a_strict_policy(webkit: WebKit, shop: Shop) -> None:
     policy = f"default-src 'none'; script-src {shop.edge}; connect-src {shop.edge}; style-src 'none'"
     shop.put("landing", head=shop.tag(stub=""), **{"content-security-policy": policy})
@@ -152,3 +175,48 @@ def test_three_tabs_at_once_are_one_visit(webkit: WebKit, shop: Shop) -> None:
     shop.wait("pageview", 4)
     assert len({event.leaf.session_id for event in shop.events()}) == 1
     assert len([event for event in shop.events("session") if not event.leaf.engaged_ms]) == 1
+
+
+def test_a_page_that_comes_back_whole_is_the_same_pageview(webkit: WebKit, shop: Shop) -> None:
+    came = "<script>addEventListener('pageshow', ({ persisted }) => { document.title = 'whole ' + persisted })</script>"
+    shop.put("landing", f"{came}<a href='next'>Next</a>")
+    shop.put("next", head="")
+    webkit.go(shop.leads_to("landing"))
+    shop.wait("pageview")
+    webkit.click("a")
+    until(lambda: webkit.address.endswith("/next"))
+    webkit.run("history.back()")
+    until(lambda: webkit.run("return document.title") == "whole true", lambda: webkit.run("return document.title"))
+    webkit.run(ORDER)
+    [order] = shop.wait("conversion")
+    shop.wait("pageview", 1)
+    assert {event.leaf.session_id for event in shop.events()} == {order.leaf.session_id}
+
+
+@pytest.mark.parametrize("browser", [BLOCKING], indirect=True, ids=["blocking"])
+def test_a_visitor_whose_browser_stores_nothing(webkit: WebKit, shop: Shop) -> None:
+    shop.put("landing", APP)
+    webkit.go(shop.leads_to("landing"))
+    shop.wait("pageview")
+    assert webkit.run("return [document.cookie, localStorage]") == ["", None]
+    webkit.click("#product")
+    webkit.run(ORDER)
+    [order] = shop.wait("conversion")
+    shop.wait("pageview", 2)
+    assert order.leaf.click_id_status == "valid", "kept in memory, as long as the page lives"
+    assert properties(order) == {"sf_storage": "no cookie no localStorage"}
+    assert len({event.leaf.session_id for event in shop.events()}) == 1
+    webkit.go(shop.put("later", f"<script>{ORDER.replace('1001', '1002')}</script>"))
+    assert shop.wait("conversion", 2)[1].leaf.click_id_status == "missing"
+
+
+@pytest.mark.parametrize(("app", "browser"), IN_WEBKIT.items(), indirect=["browser"], ids=IN_WEBKIT)
+def test_a_visit_in_an_apps_own_browser(webkit: WebKit, shop: Shop, app: str) -> None:
+    shop.put("landing", f"<h1>Socks</h1><script>{ORDER}</script>")
+    webkit.go(shop.leads_to("landing"))
+    shop.wait("conversion")
+    webkit.click("h1")
+    [visit] = [event for event in shop.events("session") if not event.leaf.engaged_ms]
+    assert visit.leaf.click_id_status == "valid"
+    assert visit.expiring is not None
+    assert visit.expiring.user_agent == IN_APP[app]

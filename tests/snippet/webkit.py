@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tests.snippet.rig import until
+from tests.snippet.rig import Shop, until
 
 DRIVER = shutil.which("WebKitWebDriver") or ""
 SCREEN = shutil.which("Xvfb") or ""
@@ -29,7 +29,7 @@ MISSING = [package for package, found in NEEDED.items() if not found]
 class WebKit:
     """One visitor's browser: a session of the driver."""
 
-    def __init__(self, driver: httpx.Client, arguments: list[str]) -> None:
+    def __init__(self, driver: httpx.Client, *arguments: str) -> None:
         self._driver = driver
         options = {"binary": BROWSER, "args": ["--automation", *arguments]}
         wanted = {"capabilities": {"alwaysMatch": {"webkitgtk:browserOptions": options}}}
@@ -68,7 +68,15 @@ class WebKit:
             if not cookie["httpOnly"]:
                 self._call("DELETE", f"{self._session}/cookie/{cookie['name']}")
         if with_storage:
-            self.run("localStorage.clear()")
+            self.run("window.localStorage?.clear()")
+
+    def forget(self, shop: Shop) -> None:
+        """Be as new: leave the page, close all other tabs, and forget what is stored."""
+        for handle in self._call("GET", f"{self._session}/window/handles")[1:]:
+            self._call("POST", f"{self._session}/window", {"handle": handle})
+            self.close_tab()
+        self.go(shop.url("nowhere"))  # of the same origin, and without the tag
+        self.wipe(with_storage=True)
 
     def open_tab(self) -> None:
         """Open another tab and go on there."""

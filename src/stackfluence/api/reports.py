@@ -112,8 +112,8 @@ async def read_span(reading: Reading, asked: SpanQuery) -> Span:
     """Return of when and of whom a report is asked; raises Invalid."""
     organization = await reading.session.get_one(Organization, reading.organization_id)
     zone = checks.time_zone("time_zone", asked.time_zone) if asked.time_zone else organization.accounting_time_zone
-    from_ms = _read_moment("from", asked.from_, zone)
-    to_ms = _read_moment("to", asked.to, zone)
+    from_ms = read_moment("from", asked.from_, zone)
+    to_ms = read_moment("to", asked.to, zone)
     filters = Filters(
         from_ms=0 if from_ms is None else from_ms,
         to_ms=LATEST_MS if to_ms is None else to_ms,
@@ -125,8 +125,11 @@ async def read_span(reading: Reading, asked: SpanQuery) -> Span:
     return Span(zone, from_ms, to_ms, filters)
 
 
-def _read_moment(field: str, text: str, zone: str) -> int | None:
-    """Return milliseconds since 1970 of a time or of the first moment of a date; None for nothing."""
+def read_moment(field: str, text: str, zone: str) -> int | None:
+    """Return milliseconds since 1970 of a time or of the first moment of a date in a zone; None for nothing.
+
+    Raises Invalid for anything else.
+    """
     if not text:
         return None
     try:

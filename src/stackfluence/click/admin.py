@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from stackfluence.click.visitor import Proxies
+
 if TYPE_CHECKING:
     from collections import Counter
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from stackfluence.click.redirect import Taken
     from stackfluence.click.request import Request
     from stackfluence.click.server import Server
-    from stackfluence.click.visitor import Networks
 
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -39,7 +40,7 @@ class Refusal(NamedTuple):
 class Admin:
     """Stands in an edge's place behind a server of its own."""
 
-    proxies: Networks = ()
+    proxies = Proxies()
     core_socket = ""
     kit = ()
 

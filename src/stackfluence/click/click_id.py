@@ -60,6 +60,11 @@ class Verdict(NamedTuple):
     click: ClickId | None
 
 
+_MISSING, _MALFORMED = Verdict(ClickIdStatus.missing, None), Verdict(ClickIdStatus.malformed, None)
+_BAD_SIGNATURE = Verdict(ClickIdStatus.bad_signature, None)
+_WRONG_ORGANIZATION = Verdict(ClickIdStatus.wrong_organization, None)
+
+
 def organization_key(secret: bytes, kid: int, organization: bytes) -> bytes:
     """Return the 32-byte key that signs one organization's IDs: HKDF-SHA256 (RFC 5869), one block."""
     extracted = hmac.digest(_SALT, secret, "sha256")
@@ -103,7 +108,7 @@ class ClickIdKeys:
 
     def __init__(self, secrets: dict[int, bytes], ttl_hours: int) -> None:
         self._secrets = secrets
-        self._keys: dict[tuple[int, bytes], PreparedKey] = {}
+        self._keys: dict[bytes, PreparedKey] = {}
         self._ttl = ttl_hours.to_bytes(2, "big")
         self.kid = next(iter(secrets))
 
@@ -125,15 +130,19 @@ class ClickIdKeys:
         expired, unrecorded, valid.
         """
         if not text:
-            return Verdict(ClickIdStatus.missing, None)
-        raw = decode(text)
-        if raw is None:
-            return Verdict(ClickIdStatus.malformed, None)
-        if not self._is_signed(raw):
-            return Verdict(ClickIdStatus.bad_signature, None)
-        click = read(raw)
+            return _MISSING
+        parts = opened(self._keys, text)
+        if parts is None:
+            raw = decode(text)
+            if raw is None:
+                return _MALFORMED
+            if not self._is_signed(raw):
+                return _BAD_SIGNATURE
+            click = read(raw)
+        else:
+            click = ClickId._make(parts)
         if organization_id is not None and click.organization_id != organization_id:
-            return Verdict(ClickIdStatus.wrong_organization, None)
+            return _WRONG_ORGANIZATION
         if at_ms >= click.expires_at_ms:
             return Verdict(ClickIdStatus.expired, click)
         return Verdict(ClickIdStatus.unrecorded if click.is_unrecorded else ClickIdStatus.valid, click)
@@ -144,12 +153,10 @@ class ClickIdKeys:
         return {kid: organization_key(secret, kid, organization).hex() for kid, secret in self._secrets.items()}
 
     def _is_signed(self, raw: bytes) -> bool:
+        """Whether a click ID is ours; the key of one that is will be known from then on."""
         kid, organization = raw[1], raw[5:9]
         if kid not in self._secrets:
             return False
-        key = self._keys.get((kid, organization))
-        if key is not None:
-            return hmac.compare_digest(sign(key, raw[:SIGNED_BYTES]), raw[SIGNED_BYTES:])
         key = prepare_key(organization_key(self._secrets[kid], kid, organization))
         if not hmac.compare_digest(sign(key, raw[:SIGNED_BYTES]), raw[SIGNED_BYTES:]):
             return False  # and not kept: forgeries must neither fill the memory nor drive out real ones
@@ -157,7 +164,7 @@ class ClickIdKeys:
         return True
 
     def _key(self, kid: int, organization: bytes) -> PreparedKey:
-        key = self._keys.get((kid, organization))
+        key = self._keys.get(bytes([kid]) + organization)
         if key is None:
             key = prepare_key(organization_key(self._secrets[kid], kid, organization))
             self._keep(kid, organization, key)
@@ -166,7 +173,17 @@ class ClickIdKeys:
     def _keep(self, kid: int, organization: bytes, key: PreparedKey) -> None:
         if len(self._keys) >= _MAX_KEYS:
             self._keys.clear()
-        self._keys[kid, organization] = key
+        self._keys[bytes([kid]) + organization] = key
+
+
+@compiled
+def opened(keys: dict[bytes, PreparedKey], text: str) -> tuple[str, str, str, int, int, bool, bool, int] | None:
+    """Return what a click ID says that one of the keys, by key id and organization, signed; else None."""
+    raw = decode(text)
+    key = None if raw is None else keys.get(raw[1:2] + raw[5:9])
+    if raw is None or key is None or not hmac.compare_digest(sign(key, raw[:SIGNED_BYTES]), raw[SIGNED_BYTES:]):
+        return None
+    return (*read(raw),)
 
 
 def decode(text: str) -> bytes | None:

@@ -21,6 +21,7 @@ from stackfluence.snapshot import Link
 PARAMETER = b"inf_click_id"
 MACROS = ("creator", "campaign", "asset", "platform", "link_id")
 MAX_PASSED = 2_000  # bytes of incoming query that are passed on; longer addresses fail in shops and proxies
+FOREVER_MS = 1 << 62  # milliseconds: no end
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # RFC 3986 reserved, and % so that what is encoded stays as it is
 _encode = msgspec.json.Encoder().encode
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII: nothing that could end a header line
@@ -45,15 +46,15 @@ class Destination:
     __slots__ = (
         "_bare",
         "answer",
+        "closes_ms",
         "fallback",
         "flags",
         "head",
-        "is_always_open",
         "is_stale",
         "leaf",
         "link",
         "link_id",
-        "mint",
+        "opens_ms",
         "organization",
         "own_names",
         "tail",
@@ -63,7 +64,6 @@ class Destination:
         self.link = link
         self.link_id = link.id.encode()
         self.is_stale = False  # the snapshot has a newer one
-        self.mint = minting
         share = _LinkShare(link.id, link.creator_id, link.campaign_id, link.asset_slug, link.is_test)
         self.leaf = _encode(share).decode()[1:-1]
         self.flags = TEST if link.is_test else 0
@@ -79,28 +79,25 @@ class Destination:
             address += b"&"
         self.head = address
         self.tail = hash_sign + fragment
-        answer = partial(answer_found, address + PARAMETER + b"=", self.tail, *minting.args)
-        self.answer: Callable[[bytes, bytes, int], bytes] = answer  # (`Edge.found`, event, flags)
-        bounds = (link.expires_at_ms, link.ends_at_ms, link.starts_at_ms)
-        self.is_always_open = link.status == "active" and bounds == (None, None, None)
+        answer = partial(answer_found, address, self.tail, *minting.args)
+        self.answer: Callable[[bytes, bytes, bytes, int], bytes] = answer  # (`Edge.found`, passed, event, flags)
+        ends = [end for end in (link.expires_at_ms, link.ends_at_ms) if end is not None]
+        self.opens_ms = link.starts_at_ms or 0
+        self.closes_ms = min(ends, default=FOREVER_MS) if link.status == "active" else 0
 
     def is_open(self, at_ms: int) -> bool:
         """Whether the link redirects at a time: active, inside its own and its campaign's dates."""
-        link = self.link
-        return link.status == "active" and not (
-            (link.expires_at_ms is not None and at_ms >= link.expires_at_ms)
-            or (link.ends_at_ms is not None and at_ms >= link.ends_at_ms)
-            or (link.starts_at_ms is not None and at_ms < link.starts_at_ms)
-        )
+        return self.opens_ms <= at_ms < self.closes_ms
 
     def address(self, query: bytes, signed_click_id: bytes) -> bytes:
         """Return the Location for a request's raw query and a click ID; empty: without one, as HEAD gets it."""
-        passed = self._passed(query) if query else b""
+        passed = self.passed(query) if query else b""
         if signed_click_id:
             return b"%b%b%b=%b%b" % (self.head, passed, PARAMETER, signed_click_id, self.tail)
         return (self.head + passed[:-1] if passed else self._bare) + self.tail
 
-    def _passed(self, query: bytes) -> bytes:
+    def passed(self, query: bytes) -> bytes:
+        """Return what of a request's raw query goes into the address, with an ampersand at its end, or nothing."""
         if len(query) > MAX_PASSED:
             query = query[:MAX_PASSED].rpartition(b"&")[0]  # half a network's click ID is none
         kept = [pair for pair in query.split(b"&") if pair and lenient_name(pair) not in self.own_names]
@@ -109,10 +106,12 @@ class Destination:
 
 @compiled
 def answer_found(
-    before: bytes, behind: bytes, key: PreparedKey, head: bytes, middle: bytes, found: bytes, event: bytes, flags: int
-) -> bytes:
-    """Return the answer to a click without parameters: `found` and the address, with an ID as `mint` gives it."""
-    return b"%b%b%b%b\r\n\r\n" % (found, before, mint(key, head, middle, event, flags), behind)
+    before: bytes, behind: bytes, key: PreparedKey, head: bytes, middle: bytes, found: bytes, passed: bytes,
+    event: bytes, flags: int,
+) -> bytes:  # fmt: skip
+    """Return the answer to a click: `found` and the address, with what is passed on and an ID as `mint` gives it."""
+    signed = mint(key, head, middle, event, flags)
+    return b"%b%b%b%b=%b%b\r\n\r\n" % (found, before, passed, PARAMETER, signed, behind)
 
 
 def fill_macros(link: Link) -> str:

@@ -16,7 +16,7 @@ from stackfluence.click import redirect
 from stackfluence.click.judge import Judge
 from stackfluence.click.links import Snapshot
 from stackfluence.click.redirect import Kit, Taken
-from stackfluence.click.visitor import Networks
+from stackfluence.click.visitor import Networks, Proxies
 from stackfluence.events.journal import Journal
 from stackfluence.names import is_link_key
 from stackfluence.snapshot import EdgeRow
@@ -38,7 +38,7 @@ class Site(Protocol):
     """What a server answers for: the edge, or its admin pages."""
 
     date: bytes
-    proxies: Networks
+    proxies: Proxies
     core_socket: str
     kit: Kit
 
@@ -72,13 +72,13 @@ class Edge:
         self.snapshot = links
         self.journal = journal
         self.judge = judge
-        self.proxies = proxies
+        self.proxies = Proxies(proxies)
         self.core_socket = core_socket
         self.recorded = 0  # clicks answered with an ID that is on disk
         self.counts: Counter[str] = Counter()  # every other RedirectOutcome
         self.hidden = 0  # clicks through a proxy nearby that isn't among the trusted ones
         self.date = self.found = b""  # the Date header's text, and a redirect up to its address
-        self.kit = redirect.kit_of(links, journal, judge)
+        self.kit = redirect.kit_of(links, journal, judge, self.proxies)
         self.routes: list[tuple[frozenset[bytes], bytes, Route]] = [
             (
                 frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")),
@@ -101,9 +101,8 @@ class Edge:
 
     def take(self, request: Request, click: Taken) -> None:
         """Put a click on disk that `usual_click` took; `settle` answers it."""
-        destination, event, body, personal = click
-        ticket = (request, destination, b"", event)
-        self.journal.append(destination.organization, body, personal, self.settle_click, ticket)
+        organization, body, personal, made = click
+        self.journal.append(organization, body, personal, self.settle_click, (request, made))
 
     def count(self, outcome: RedirectOutcome) -> None:
         """Count how a request for a link ended."""

@@ -8,26 +8,29 @@ differ in what is not kept of them.
 from __future__ import annotations
 
 import re
-from functools import lru_cache, partial
+from functools import lru_cache
+from hashlib import sha256
 from sys import intern
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from stackfluence.click.bot_score import Reading, read
+from stackfluence.click.request import Request
 from stackfluence.click.signals import read_fields
 from stackfluence.click.visitor import referrer_host
 from stackfluence.native import compiled
 
 if TYPE_CHECKING:
     from stackfluence.click.judge import Verdicts
-    from stackfluence.click.request import Request
+    from stackfluence.click.server import Connection
 
 MAX_USER_AGENT = 1_000
 MAX_LANGUAGES = 200  # characters of Accept-Language; browsers send up to about 100
 MAX_SIGNALS = 8_000  # bytes of header evidence that are kept for scoring again
 REMEMBERED = 5_000  # header sets, about 15 MB; 200 MB when somebody sends the largest ones that are read
-MAX_BLOCK = 4_000  # bytes of a header block that is remembered; so 60 MB when somebody sends the largest ones
+MAX_HEAD = 16 << 10  # bytes of request line and headers; browsers send 1 to 4 KB
+MAX_BLOCK = 4_000  # bytes of what a head is known by; so 60 MB when somebody sends the largest ones
 # What rules and lists read. Of every other header only the name is kept: proxies, carriers and companies put addresses,
 # telephone numbers, mail addresses, credentials and numbers of single requests into headers of any name.
 KEPT_VALUES = frozenset(
@@ -152,59 +155,152 @@ def _names_a_link(referrer: bytes, host: bytes) -> bool:
     return bool(host) and address.lower().startswith(host.lower() + b"/c/")
 
 
-class Heads:
-    """The header blocks that clicks brought, and what they say.
+class Post:
+    """What all requests with one head say that bring an event or some; `forwarded` is the X-Forwarded-For header.
 
-    A block is known by all its bytes but the value of X-Forwarded-For, which a proxy writes and which is another for
-    every visitor. Only what the parser took for the whole of a GET for a link gets in: the same bytes would be read the
-    same way again.
+    `asked` is what the intake read in it; nothing that authorizes is among the `fields`.
+    """
+
+    __slots__ = ("asked", "fields", "forwarded", "route", "target")
+
+    def __init__(self, request: Request) -> None:
+        self.target = request.target
+        self.fields = {name: value for name, value in request.fields.items() if name not in _NEVER_KEPT}
+        self.forwarded = request.forwarded
+        self.route = request.route
+        self.asked = request.asked
+
+
+class Heads:
+    """The heads that clicks and events brought, and what they say.
+
+    Each is known by what `known_by` makes of it; an event's by the hash of that, since keys are among it. Only what the
+    parser took for the whole of a GET for a link, or of a POST, gets in: the same bytes would be read the same way
+    again.
     """
 
     def __init__(self) -> None:
         self.known: dict[bytes, Head] = {}
-        self.find = partial(find_head, self.known)
+        self.posts: dict[bytes, Post] = {}
 
-    def learn(self, data: bytes, request: Request) -> None:
-        """Remember the header block of what was read as one request, when it was for a link and others may share it."""
-        line = _LINK_LINE.match(data)
-        head = request.head
-        if line is None or head is None or not request.keeps_alive or not _NEVER_SHARED.isdisjoint(request.fields):
+    def find(self, connection: Connection, message: bytes) -> Request | None:
+        """Return the request that a message is, when its head is known."""
+        if (link := find_head(self.known, message)) is not None:
+            request = Request(connection, link[0])
+            _, request.head, request.forwarded = link
+            request.route = connection.edge.route(b"GET", request.target)
+            return request
+        if (sent := find_post(self.posts, message)) is None:
+            return None
+        post, forwarded, body = sent
+        request = Request(connection, post.target)
+        request.method, request.fields, request.forwarded, request.body = b"POST", post.fields, forwarded, body
+        request.route, request.asked = post.route, post.asked
+        return request
+
+    def learn(self, message: bytes, request: Request) -> None:
+        """Remember the head of what was read as one request, when others may share it."""
+        if not request.keeps_alive or not _NEVER_SHARED.isdisjoint(request.fields):
             return
-        block = data[line.end() :]
-        if len(block) > MAX_BLOCK or block.find(b"\r\n\r\n") != len(block) - 4:
-            return
-        if block.lower().count(b"\r\nx-forwarded-for:") > 1:
-            return
-        if len(self.known) >= REMEMBERED:
-            self.known.clear()
-        self.known[_without_addresses(block)[0]] = head
+        if request.asked is not None:
+            found = _post_parts(message)
+            if found is not None and len(found[0]) <= MAX_BLOCK:
+                if len(self.posts) >= REMEMBERED:
+                    self.posts.clear()
+                self.posts[sha256(found[0]).digest()] = Post(request)
+        elif request.head is not None:
+            block = _link_parts(message)
+            if block is not None and len(block[1]) <= MAX_BLOCK:
+                if len(self.known) >= REMEMBERED:
+                    self.known.clear()
+                self.known[block[1]] = request.head
 
 
-_LINK_LINE = re.compile(rb"GET (/c/[\w\-.~!$&'()*+,;=:@/?%]+) HTTP/1\.1(?=\r\n)", re.ASCII)
+_LINK_LINE = re.compile(rb"GET (/c/[\w\-.~!$&'()*+,;=:@/?%]+) HTTP/1\.1\r\n", re.ASCII)
 _ADDRESSES = re.compile(rb"[0-9a-fA-F.:, ]+")
-_NEVER_SHARED = frozenset((b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"cookie"))
+_VALUE = re.compile(rb"[\t -~\x80-\xff]*")  # RFC 9110, section 5.5
+_LENGTH = re.compile(rb"[0-9]{1,6}")
+_NEVER_SHARED = frozenset((b"transfer-encoding", b"upgrade", b"expect"))
+_NEVER_KEPT = frozenset((b"authorization", b"content-length", b"x-forwarded-for"))
+# What is read of a request for a link, or of an event, and what tells the parser where a request ends
+_READ_VALUES = KEPT_VALUES | {
+    b"host", b"referer", b"x-forwarded-proto", b"cf-visitor", b"cloudfront-forwarded-proto",
+    b"authorization", b"origin", b"content-type", b"content-encoding",
+    b"transfer-encoding", b"proxy-connection", b"upgrade", b"expect",
+}  # fmt: skip
 
 
-def _without_addresses(block: bytes) -> tuple[bytes, bytes]:
-    """Return a block with a NUL, which no header holds, for the value of X-Forwarded-For, and that value."""
-    at = block.find(b"\r\nX-Forwarded-For: ")
-    if at < 0:
-        at = block.find(b"\r\nx-forwarded-for: ")
-        if at < 0:
-            return block, b""
-    start = at + 19
-    end = block.find(b"\r\n", start)
-    if end < 0 or _ADDRESSES.fullmatch(block, start, end) is None:
-        return block, b""
-    return b"%b\0%b" % (block[:start], block[end:]), block[start:end]
+def known_by(lines: bytes) -> tuple[bytes, bytes, int] | None:
+    """Return what the lines of a head are known by, the X-Forwarded-For in them and their Content-Length, -1 for none.
+
+    Known are all names, and the values that are read; in place of others, which proxies number each request with or
+    which are a visitor's own, is a NUL. None for lines that are no head, or no usual one.
+    """
+    many = lines.count(b"\r\n")
+    if b"\0" in lines or not lines.endswith(b"\r\n\r\n") or (lines.count(b"\r"), lines.count(b"\n")) != (many, many):
+        return None
+    kept, forwarded, length, has_forwarded = [], b"", -1, False
+    for line in lines[:-4].split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        folded = name.lower()
+        if not line or line[0] in b" \t":
+            return None
+        if not (colon and name) or folded in _READ_VALUES or folded.startswith(b"sec-"):
+            kept.append(line)
+            continue
+        value = value.strip(b" \t")
+        if folded == b"content-length":
+            if length >= 0 or not _LENGTH.fullmatch(value):
+                return None
+            length = int(value)
+        elif folded == b"x-forwarded-for":
+            if has_forwarded:
+                return None
+            has_forwarded = True
+            if not _ADDRESSES.fullmatch(value):
+                kept.append(line)
+                continue
+            forwarded = value
+        elif not _VALUE.fullmatch(value):
+            kept.append(line)
+            continue
+        kept.append(name + b":\0")
+    return b"\r\n".join(kept), forwarded, length
+
+
+def _link_parts(message: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Return the target of a GET for a link, what its head is known by, and its X-Forwarded-For."""
+    line = _LINK_LINE.match(message)
+    if line is None or len(message) > MAX_HEAD:
+        return None
+    found = known_by(message[line.end() :])
+    return None if found is None or found[2] >= 0 else (line[1], found[0], found[1])
+
+
+def _post_parts(message: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Return what the head of a POST with a body is known by, its X-Forwarded-For, and its body."""
+    start, end = message.find(b"\r\n") + 2, message.find(b"\r\n\r\n") + 4
+    if not message.startswith(b"POST ") or start < 2 or end < 4 or b"\0" in message[:start] or len(message) > MAX_HEAD:
+        return None
+    found = known_by(message[start:end])
+    return (
+        None
+        if found is None or found[2] != len(message) - end
+        else (message[:start] + found[0], found[1], message[end:])
+    )
 
 
 @compiled
 def find_head(known: dict[bytes, Head], message: bytes) -> tuple[bytes, Head, bytes] | None:
-    """Return target, head and X-Forwarded-For of a request for a link that brings a known block, else None."""
-    line = _LINK_LINE.match(message)
-    if line is None or b"\0" in message:
-        return None
-    block, forwarded = _without_addresses(message[line.end() :])
-    head = known.get(block)
-    return None if head is None else (line[1], head, forwarded or head.forwarded)
+    """Return target, head and X-Forwarded-For of a request for a link whose head is known, else None."""
+    parts = _link_parts(message)
+    head = None if parts is None else known.get(parts[1])
+    return None if parts is None or head is None else (parts[0], head, parts[2] or head.forwarded)
+
+
+@compiled
+def find_post(known: dict[bytes, Post], message: bytes) -> tuple[Post, bytes, bytes] | None:
+    """Return what is known of a POST's head, its X-Forwarded-For and its body, else None."""
+    parts = _post_parts(message)
+    post = None if parts is None else known.get(sha256(parts[0]).digest())
+    return None if parts is None or post is None else (post, parts[1] or post.forwarded, parts[2])

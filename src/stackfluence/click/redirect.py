@@ -11,7 +11,7 @@ from stackfluence.click.destination import Destination
 from stackfluence.click.head import Head
 from stackfluence.click.rules.arrival import parameter_reasons
 from stackfluence.click.velocity import REASONS
-from stackfluence.click.visitor import ip_prefix, landing_parameters, read_query, visitor_hashes
+from stackfluence.click.visitor import LANDING, Proxies, ip_prefix, landing_parameters, read_query, visitor_hashes
 from stackfluence.clock import UUID_TAIL_BYTES, random_bytes, rfc3339, uuid7_of, uuid_text
 from stackfluence.clock import now_ms as clock_ms
 from stackfluence.events.event import SALT_BYTES, commitment
@@ -34,28 +34,27 @@ FOUND = (
 _END = b"\r\n\r\n"
 
 
-Ticket = tuple["Request", Destination, bytes, bytes]  # a click on its way to the disk: request, link, query, UUIDv7
-
-
-Taken = tuple[Destination, bytes, bytes, bytes]  # link, UUIDv7, leaf and personal part of a click that was taken whole
+Made = tuple[Destination, bytes, bytes]  # what a click is answered with: link, what is passed on to it, UUIDv7
+Ticket = tuple["Request", Made]  # a click on its way to the disk
+Taken = tuple[bytes, bytes, bytes, Made]  # a click that was taken whole: organization, leaf, personal part
 Kit = tuple[Any, ...]  # what `usual_click` needs of an edge; each is the same as long as the edge lives
 
 
-def kit_of(snapshot: Snapshot, journal: Journal, judge: Judge) -> Kit:
+def kit_of(snapshot: Snapshot, journal: Journal, judge: Judge, proxies: Proxies) -> Kit:
     """Return what `usual_click` needs of an edge."""
     return (
         snapshot.paths, snapshot.salts, judge.velocity.organizations, judge.velocity, judge, judge.places,
-        journal.stamp, random_bytes, rfc3339, REASONS, DRAWN_BYTES,
+        journal.stamp, random_bytes, rfc3339, REASONS, DRAWN_BYTES, LANDING, proxies.visitor_behind,
     )  # fmt: skip
 
 
 @compiled
 def usual_click(kit: Kit, known: dict[bytes, Head], address: str, prefix: str, message: bytes) -> Taken | None:
-    """Take a whole click as `follow` would: return its link, UUIDv7, leaf and personal part, None when it is unusual.
+    """Take a whole click as `follow` would: return what goes to disk and into the answer, None when it is unusual.
 
-    Usual is: a known header block of a visitor who did not opt out, through no proxy, to a link that was requested
-    before and has no dates, without a query; salts, network and verdict are at hand, no count is near a limit for the
-    first time. All else is `redirect`'s, and nothing has happened to it here. Without a compiler that is every click.
+    Usual is: a known header block, to a link that was requested before, with parameters that need no decoding; salts
+    are at hand, no count is near a limit for the first time. All else is `redirect`'s, and nothing has happened to it
+    here. Without a compiler that is every click.
     """
     return None
 
@@ -75,7 +74,7 @@ def follow(edge: Edge, request: Request, destination: Destination, query: bytes)
     """Answer a request whose link is known; a click is answered by `settle`, when the journal has it."""
     journal = edge.journal
     now_ms = journal.stamp()
-    if not destination.is_always_open and not destination.is_open(now_ms):
+    if not destination.is_open(now_ms):
         _turn_away(edge, request, destination)
         return
     if request.method != b"GET":
@@ -101,7 +100,7 @@ def follow(edge: Edge, request: Request, destination: Destination, query: bytes)
         now_ms, rfc3339(now_ms), random_bytes(DRAWN_BYTES), destination.leaf, judged, leaf, expiring, today, before,
         prefix, head.is_opted_out,
     )  # fmt: skip
-    ticket = (request, destination, query, event)
+    ticket = (request, (destination, destination.passed(query) if query else b"", event))
     journal.append(destination.organization, body, personal, edge.settle_click, ticket)
 
 
@@ -133,17 +132,14 @@ def click_event(
 
 def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:
     """Answer a click: its ID says whether it is on disk."""
-    request, destination, query, event = ticket
+    request, (destination, passed, event) = ticket
     flags = destination.flags
     if is_recorded:
         edge.recorded += 1
     else:
         edge.count(RedirectOutcome.unrecorded)
         flags |= click_id.UNRECORDED
-    if query:
-        request.answer(edge.found + destination.address(query, destination.mint(event, flags)) + _END)
-    else:
-        request.answer(destination.answer(edge.found, event, flags))
+    request.answer(destination.answer(edge.found, passed, event, flags))
 
 
 def _landing(query: bytes, head: Head) -> tuple[str, str, tuple[TrafficReason, ...]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stackfluence.click.visitor import client_address, is_nearby
+from stackfluence.click.visitor import is_nearby
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Route
@@ -28,7 +28,10 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 
 
 class Request:
-    """One request, and its answer once there is one. Header names keep their case in `headers`, not in `fields`."""
+    """One request, and its answer once there is one. Header names keep their case in `headers`, not in `fields`.
+
+    Of a request whose head was known, `headers` stay empty, and `fields` too when it was for a link.
+    """
 
     method = b"GET"
     body: bytes | bytearray = b""
@@ -36,7 +39,8 @@ class Request:
     response: bytes | None = None
     route: Route | None = None
     relay: Relay | None = None
-    head: Head | None = None  # of a request for a link; `headers` and `fields` stay empty when it was known
+    head: Head | None = None  # of a request for a link
+    asked: Any = None  # what the intake read in the head, so that it is read once for all requests that bring the same
     forwarded = b""  # X-Forwarded-For, of which one address may be the visitor's
 
     def __init__(self, connection: Connection, target: bytes = b"") -> None:
@@ -60,7 +64,7 @@ class Request:
         """The visitor's address, behind trusted proxies the one they name."""
         if not self.connection.is_proxied:
             return self.connection.peer
-        return client_address(self.connection.peer, self.forwarded, self.connection.edge.proxies)
+        return self.connection.edge.proxies.client_address(self.connection.peer, self.forwarded)
 
     @property
     def is_behind_unknown_proxy(self) -> bool:

@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from stackfluence.click.bodies import Bodies
-from stackfluence.click.head import Heads
+from stackfluence.click.head import MAX_HEAD, Heads
 from stackfluence.click.redirect import usual_click
 from stackfluence.click.relay import Relay
 from stackfluence.click.request import Request, cors, take_host_from_target
-from stackfluence.click.visitor import client_address, ip_prefix, plain_address
+from stackfluence.click.visitor import ip_prefix, plain_address
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Site
 
-MAX_HEAD = 16 << 10  # bytes of request line and headers; browsers send 1 to 4 KB
 MAX_HEADERS = 100  # browsers send 10 to 25
 MAX_CONNECTIONS = 20_000
 MAX_PIPELINED = 64
@@ -92,9 +91,7 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         peername = transport.get_extra_info("peername")
         self.peer: str = plain_address(peername[0]) if isinstance(peername, tuple) else ""
-        self.is_proxied = (
-            bool(self.edge.proxies) and client_address(self.peer, b"0.0.0.0", self.edge.proxies) != self.peer
-        )
+        self.is_proxied = self.edge.proxies.has(self.peer)
         self._heads = self.server.heads[self.is_proxied]
         self._usual = partial(usual_click, self.edge.kit, self._heads.known, self.peer, ip_prefix(self.peer))
         self.server.connections.add(self)
@@ -112,18 +109,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_last:
             return
-        is_between = self._request is None and not self._head_bytes and len(data) <= MAX_HEAD
-        if is_between and (click := self._usual(data)) is not None:
-            request = Request(self)
-            self._enqueue(request)
-            self.edge.take(request, click)
-            return
-        if is_between and (known := self._heads.find(data)) is not None:
-            request = Request(self, known[0])
-            _, request.head, request.forwarded = known
-            request.route = self.edge.route(b"GET", request.target)
-            self._take(request)
-            return
+        is_between = self._request is None and not self._head_bytes
+        if is_between:
+            click = self._usual(data)
+            if click is not None:
+                self.edge.take(self._enqueue(Request(self)), click)
+                return
+            found = self._heads.find(self, data)
+            if found is not None:
+                self._take(found)
+                return
         self._chunk_bytes = len(data)
         self._head_bytes += self._chunk_bytes
         try:
@@ -278,11 +273,13 @@ class Connection(asyncio.Protocol):
             log.exception("request_failed")
             request.refuse(503, "unavailable", "Something went wrong here; it is in the log.")
 
-    def _enqueue(self, request: Request) -> None:
+    def _enqueue(self, request: Request) -> Request:
         self.deadline = FOREVER
-        self._queue.append(request)
-        if len(self._queue) > MAX_PIPELINED:
+        queue = self._queue
+        queue.append(request)
+        if len(queue) > MAX_PIPELINED:
             self.hold(QUEUE)
+        return request
 
     # answers
 
@@ -291,17 +288,18 @@ class Connection(asyncio.Protocol):
         queue = self._queue
         while queue:
             request = queue[0]
-            if request.response is None:
+            response = request.response
+            if response is None:
                 if request.relay is not None:
                     request.relay.start()
                 return
             queue.popleft()
             if not request.keeps_alive or self.server.is_draining:
-                self.transport.write(request.response.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
+                self.transport.write(response.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
                 self._close()
                 return
-            self.transport.write(request.response)
-            if len(queue) == MAX_PIPELINED:
+            self.transport.write(response)
+            if self._holds and len(queue) == MAX_PIPELINED:
                 self.release(QUEUE)
         if self._request is None:
             self.deadline = self.server.now + IDLE_SECONDS

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from urllib.parse import parse_qsl, urlsplit
 
 from stackfluence.native import compiled
@@ -13,6 +14,7 @@ from stackfluence.native import compiled
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = tuple[Network, ...]
 
+_MAPPED = bytes(10) + b"\xff\xff"  # IPv4 in IPv6, RFC 4291, section 2.5.5.2
 MIDNIGHT_MS = 30 * 60_000  # a session lasts over midnight for its idle time: both days' hashes are kept that long
 DAY_MS = 86_400_000
 AD_CLICK_IDS = {  # query parameter → network that put it there
@@ -23,29 +25,73 @@ AD_CLICK_IDS = {  # query parameter → network that put it there
 CAMPAIGN_PARAMETERS = frozenset(
     ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "utm_id", "ref", "via")
 )
+LANDING = {  # every parameter that is kept → its network, empty for a campaign's
+    name.encode(): AD_CLICK_IDS.get(name, "").encode() for name in (*CAMPAIGN_PARAMETERS, *AD_CLICK_IDS)
+}
 
 
-def client_address(peer: str, forwarded: bytes, proxies: Networks) -> str:
-    """Return the visitor's address: the peer, or the nearest X-Forwarded-For entry that is no trusted proxy."""
-    if not forwarded or not _is_within(peer, proxies):
+class Proxies:
+    """The proxies that are trusted to say whom they bring; false when there are none."""
+
+    __slots__ = ("_ranges",)
+
+    def __init__(self, networks: Networks = ()) -> None:
+        # addresses of one length compare as bytes as they do as numbers
+        self._ranges = [(network[0].packed, network[-1].packed) for network in networks]
+
+    def __bool__(self) -> bool:
+        return bool(self._ranges)
+
+    def has(self, address: str) -> bool:
+        """Whether an address is one of them."""
+        raw, size = packed(address), 16 if ":" in address else 4
+        return any(len(first) == size and first <= raw <= last for first, last in self._ranges)
+
+    def client_address(self, peer: str, forwarded: bytes) -> str:
+        """Return the visitor's address: the peer, or the nearest X-Forwarded-For entry that is no trusted proxy."""
+        if not forwarded or not self.has(peer):
+            return peer
+        for part in reversed(forwarded.decode("latin-1").split(",")):
+            address = plain_address(part.strip())
+            if not address:
+                return peer  # a proxy of ours would not write this
+            peer = address
+            if not self.has(address):
+                return address
         return peer
-    for part in reversed(forwarded.decode("latin-1").split(",")):
-        address = plain_address(part.strip())
-        if not address:
-            return peer  # a proxy of ours would not write this
-        peer = address
-        if not _is_within(address, proxies):
-            return address
-    return peer
+
+    def visitor_behind(self, peer: str, forwarded: bytes) -> tuple[str, str] | None:
+        """Return address and prefix of who came from `peer` with an X-Forwarded-For header.
+
+        None when that is a proxy on this machine or network that isn't trusted: behind it, all have its address.
+        """
+        if not self.has(peer) and is_nearby(peer):
+            return None
+        address = self.client_address(peer, forwarded)
+        return address, ip_prefix(address)
 
 
-@lru_cache(maxsize=10_000)
+def packed(address: str) -> bytes:
+    """Return an address as 4 or 16 bytes, empty when it is none. What a link-local one says of its link is left out."""
+    try:
+        if ":" in address:
+            return inet_pton(AF_INET6, address.partition("%")[0])
+        return inet_pton(AF_INET, address)
+    except (OSError, ValueError):
+        return b""
+
+
 def plain_address(text: str) -> str:
     """Return an address without port, brackets or the prefix of IPv4 in IPv6; empty when it is none."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    raw = packed(text)
+    if len(raw) == 4:
+        return text  # has one spelling
+    if raw and any(raw[:10]) and "%" not in text:
+        return inet_ntop(AF_INET6, raw)  # RFC 5952
     try:
         parsed = ipaddress.ip_address(text)
     except ValueError:
@@ -62,25 +108,14 @@ def is_nearby(address: str) -> bool:
         return False
 
 
-@lru_cache(maxsize=10_000)
-def _is_within(address: str, networks: Networks) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)
-
-
-@lru_cache(maxsize=50_000)
 def ip_prefix(address: str) -> str:
     """Return the address without its host: /24 of IPv4, /48 of IPv6; empty when it is none."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    return str(ipaddress.ip_network(f"{parsed}/{24 if parsed.version == 4 else 48}", strict=False))
+    raw = packed(address)
+    if len(raw) == 4:
+        return address[: address.rindex(".")] + ".0/24"
+    if raw[:12] == _MAPPED:
+        return f"{raw[12]}.{raw[13]}.{raw[14]}.0/24"
+    return inet_ntop(AF_INET6, raw[:6] + bytes(10)) + "/48" if raw else ""
 
 
 @compiled

@@ -22,7 +22,6 @@ from stackfluence.vocabulary import (
     ConnectionStatus,
     ConnectionVendor,
     HookStatus,
-    IntakeStatus,
     QuarantineReason,
     TrustTier,
 )
@@ -121,10 +120,10 @@ class Hooks:
             return
         # ids are the vendor's: they mean one thing in its account, also through a connection that is made anew
         namespace = f"{connection.vendor}\0{connection.account}"
-        sender = Sender(request, connection.organization_id, TrustTier.connector, namespace=namespace)
+        sender = Sender(connection.organization_id, TrustTier.connector.value, namespace=namespace)
         answer = _HookAnswer(self._recorder, request, len(told))
         for each in told:
-            self._recorder.record(sender, each, answer)
+            self._recorder.record(request, sender, each, answer)
 
     def _secrets(self, connection: Connection) -> list[str]:
         opened = self._opened.get(connection.id)
@@ -160,9 +159,9 @@ class _HookAnswer:
         self._events: list[dict[str, str]] = []
         self._has_failed = False
 
-    def add(self, event_id: str, status: IntakeStatus, reason: str, detail: str) -> int:
+    def add(self, event_id: str, status: str, reason: str, detail: str) -> int:
         """Take up an event and return its place."""
-        event = {"event_id": event_id, "status": HookStatus(status.value).value}
+        event = {"event_id": event_id, "status": HookStatus(status).value}
         if reason:
             event |= {"reason": reason, "detail": detail}
         self._events.append(event)

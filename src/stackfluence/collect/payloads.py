@@ -120,13 +120,17 @@ _TEXTS = frozenset(
     )
 )  # fmt: skip
 _LINE_TEXTS = ("line_id", "product_id", "variant_id", "sku")
-_REQUIRED = {
-    EventType.session: ("session_id",),
-    EventType.pageview: ("session_id",),
-    EventType.conversion: (),
-    EventType.refund: ("original_order_id", "refund_amount_cents"),
-    EventType.payment: ("order_id", "payment_id"),
-    EventType.identify: (),
+# Plain texts: finding a member of an enumeration costs as much as what is done with it here.
+_CONVERSION, _IDENTIFY, _PURCHASE = EventType.conversion.value, EventType.identify.value, ConversionType.purchase.value
+_VISITS = frozenset((EventType.session.value, EventType.pageview.value))
+_OF_ORDERS = frozenset((_CONVERSION, EventType.refund.value))
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    EventType.session.value: ("session_id",),
+    EventType.pageview.value: ("session_id",),
+    _CONVERSION: (),
+    EventType.refund.value: ("original_order_id", "refund_amount_cents"),
+    EventType.payment.value: ("order_id", "payment_id"),
+    _IDENTIFY: (),
 }
 _REQUIRED_OF_PURCHASE = ("order_id", "revenue_cents")
 
@@ -159,42 +163,45 @@ def limited(payload: Payload | Unusable) -> Payload | Unusable:
     return payload
 
 
-def check(event_type: EventType, payload: Payload, *, is_denied: bool = False, is_browser: bool = False) -> None:
+def check(event_type: str, payload: Payload, *, is_denied: bool = False, is_browser: bool = False) -> None:
     """Raise Unusable for the first field that is missing or can't be what it says.
 
     Who doesn't want to be measured (`is_denied`) has no session to name. A browser may send no address in the clear.
     """
-    is_visit = event_type in (EventType.session, EventType.pageview)
-    required = () if is_denied and is_visit else _REQUIRED[event_type]
-    if event_type is EventType.conversion:
-        payload.event_type = payload.event_type or ConversionType.purchase.value
-        _one_of(ConversionType, "event_type", payload.event_type)
-        if payload.event_type == ConversionType.purchase.value:
+    required = () if is_denied and event_type in _VISITS else _REQUIRED[event_type]
+    if event_type == _CONVERSION:
+        payload.event_type = payload.event_type or _PURCHASE
+        if payload.event_type == _PURCHASE:
             required = _REQUIRED_OF_PURCHASE
+        else:
+            _one_of(ConversionType, "event_type", payload.event_type)
     for name in required:
         if getattr(payload, name) in ("", None):
             raise Unusable(QuarantineReason.missing_field, name)
-    _check_person(event_type, payload, is_browser)
+    if payload.email or payload.email_sha256 or event_type == _IDENTIFY:
+        _check_person(event_type, payload, is_browser)
     if payload.time_on_page_ms is not None and not 0 <= payload.time_on_page_ms <= MAX_MINUTES_ON_PAGE_MS:
         raise Unusable(QuarantineReason.amount_out_of_range, "time_on_page_ms")
-    payload.currency = payload.currency.upper()
-    payload.presentment_currency = payload.presentment_currency.upper()
-    for currency in (payload.currency, payload.presentment_currency):
-        if currency:
-            minor_digits(currency)
+    if payload.currency:
+        payload.currency = payload.currency.upper()
+        minor_digits(payload.currency)
+    if payload.presentment_currency:
+        payload.presentment_currency = payload.presentment_currency.upper()
+        minor_digits(payload.presentment_currency)
     if payload.customer_type:
         _one_of(CustomerType, "customer_type", payload.customer_type)
     if payload.consent:
         _one_of(Consent, "consent", payload.consent)
-    if len(payload.coupon_codes) > MAX_CODES or len(payload.lines) > MAX_LINES:
+    codes, lines = payload.coupon_codes, payload.lines
+    if len(codes) > MAX_CODES or len(lines) > MAX_LINES:
         raise Unusable(QuarantineReason.text_too_long, "coupon_codes or lines")
-    for code in payload.coupon_codes:
+    for code in codes:
         _short("coupon_codes", str(code))
-    for line in payload.lines:
+    for line in lines:
         _check_line(line)
 
 
-def _check_person(event_type: EventType, payload: Payload, is_browser: bool) -> None:
+def _check_person(event_type: str, payload: Payload, is_browser: bool) -> None:
     if payload.email:
         if is_browser:
             raise Unusable(QuarantineReason.unknown_value, "email: a page sends email_sha256")
@@ -204,7 +211,7 @@ def _check_person(event_type: EventType, payload: Payload, is_browser: bool) -> 
     payload.email_sha256 = payload.email_sha256.lower()
     if payload.email_sha256 and not _DIGEST.fullmatch(payload.email_sha256):
         raise Unusable(QuarantineReason.unknown_value, "email_sha256 must have 64 hex digits")
-    if event_type is EventType.identify and payload.customer_id == "" and not payload.email_sha256:
+    if event_type == _IDENTIFY and payload.customer_id == "" and not payload.email_sha256:
         raise Unusable(QuarantineReason.missing_field, "customer_id, email or email_sha256")
 
 
@@ -272,26 +279,31 @@ def fill(leaf: Leaf, payload: Payload, default_currency: str) -> None:
     leaf.engaged_ms = payload.time_on_page_ms or 0
     leaf.order_id = str(payload.order_id)
     leaf.original_order_id = str(payload.original_order_id)
-    if leaf.trust_tier != TrustTier.browser:  # shoppers know their own payment, and could move its refund elsewhere
+    # shoppers know their own payment, and could move its refund elsewhere
+    if payload.payment_id != "" and leaf.trust_tier != TrustTier.browser:
         leaf.payment_id = str(payload.payment_id)
     leaf.shop = payload.shop
-    leaf.conversion_type = payload.event_type if leaf.event_type == EventType.conversion else ""
     leaf.customer_type = payload.customer_type
     leaf.is_renewal = payload.is_renewal
     leaf.reason = payload.reason
-    leaf.lines = [_line(line) for line in payload.lines]
-    leaf.coupon_codes = [str(code) for code in payload.coupon_codes]
     leaf.is_test = payload.is_test
     leaf.revenue_cents, leaf.refund_amount_cents = payload.revenue_cents, payload.refund_amount_cents
     leaf.subtotal_cents, leaf.discount_cents = payload.subtotal_cents, payload.discount_cents
     leaf.tax_cents, leaf.shipping_cents = payload.tax_cents, payload.shipping_cents
     leaf.gift_card_cents = payload.gift_card_cents
-    if leaf.event_type in (EventType.conversion, EventType.refund):
+    if payload.lines:
+        leaf.lines = [_line(line) for line in payload.lines]
+    if payload.coupon_codes:
+        leaf.coupon_codes = [str(code) for code in payload.coupon_codes]
+    event_type = leaf.event_type
+    if event_type in _OF_ORDERS:
+        if event_type == _CONVERSION:
+            leaf.conversion_type = payload.event_type
         leaf.currency = payload.currency or default_currency
         if payload.presentment_currency not in ("", leaf.currency):
             leaf.presentment_currency = payload.presentment_currency
             leaf.presentment_revenue_cents = payload.presentment_revenue_cents
-    if leaf.event_type in (EventType.session, EventType.pageview):
+    elif event_type in _VISITS:
         leaf.bot_reasons = _said_reasons(payload)
     if payload.page_url:
         leaf.page_path, query = page_parts(payload.page_url)
@@ -381,15 +393,3 @@ def idempotency_key(document: object) -> str:
 def denies_consent(document: object) -> bool:
     """Whether an event that can't be used says at least that its visitor doesn't want to be measured."""
     return isinstance(document, dict) and document.get("consent") in (Consent.denied, Consent.opted_out)
-
-
-def keyed_event_id(organization_id: str, event_type: str, key: str, namespace: str = "") -> bytes:
-    """Return the UUIDv8 (RFC 9562, section 5.8) that an idempotency key stands for, for ever: 16 bytes.
-
-    A vendor's keys have the namespace of its account, in front of the type, where no sender's key can reach.
-    """
-    kind = f"{namespace}\0{event_type}" if namespace else event_type
-    digest = bytearray(hashlib.sha256(f"{organization_id}\0{kind}\0{key}".encode()).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return bytes(digest)

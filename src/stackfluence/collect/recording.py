@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
 
 from stackfluence.click.admin import Refusal
 from stackfluence.click.visitor import ip_prefix, visitor_hashes
@@ -14,45 +16,48 @@ from stackfluence.collect import payloads
 from stackfluence.collect.payloads import Payload
 from stackfluence.collect.unusable import Unusable
 from stackfluence.events.event import Expiring, Kept, Leaf, commitment, encode_leaf, encode_personal, fresh_salt
-from stackfluence.vocabulary import ClickIdStatus, Consent, EventType, IntakeStatus, TrustTier
+from stackfluence.native import compiled
+from stackfluence.vocabulary import ClickIdStatus, Consent, IntakeStatus
 
 if TYPE_CHECKING:
     from stackfluence.click.edge import Edge
     from stackfluence.click.request import Request
+    from stackfluence.snapshot import Organization
 
 MAX_RAW = 16 << 10
 REMEMBERED = 100_000  # event ids whose repetition is answered `duplicate`
 REMEMBERED_REFUSALS = 500  # for who wonders why nothing arrives; about 300 kB at most
 MAX_REFUSAL_TEXT = 200
-_NOTHING_KEPT, _NOTHING_EXPIRING = Kept(salt=""), Expiring(salt="")
+_UNREAD = (bytes, bytearray, msgspec.Raw)
+_NOTHING_EXPIRING = Expiring(salt="")
+# Plain texts: finding a member of an enumeration costs as much as what is done with it here.
+_ACCEPTED, _DUPLICATE = IntakeStatus.accepted.value, IntakeStatus.duplicate.value
+_QUARANTINED, _OPTED_OUT, _UNKNOWN = IntakeStatus.quarantined.value, Consent.opted_out.value, Consent.unknown.value
+_DENIED = frozenset((Consent.denied.value, _OPTED_OUT))
+_ASIDE = frozenset((ClickIdStatus.valid, ClickIdStatus.missing))  # what needs no judging again
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(NamedTuple):
     """Who tells: for which organization, how far to be trusted, and whether the visitor's browser sent GPC.
 
-    `namespace` is what a vendor's ids belong to, its account; empty for the organization's own.
+    `is_browser` says that a visitor's own browser tells it. `namespace` is what a vendor's ids belong to, its account;
+    empty for the organization's own.
     """
 
-    request: Request
     organization_id: str
-    tier: TrustTier
+    tier: str
+    is_browser: bool = False
     is_opted_out: bool = False
     namespace: str = ""
-
-    @property
-    def is_browser(self) -> bool:
-        """Whether a visitor's own browser tells it."""
-        return self.tier is TrustTier.browser
 
 
 class Told(NamedTuple):
     """One event as it was told: its type, its idempotency key or nothing, what it says or why it can't be used.
 
-    `document` is kept for a while when it can't be used.
+    Without a type it can't be. `document` is kept for a while then; as bytes it is JSON that was not taken apart.
     """
 
-    event_type: EventType | None
+    event_type: str | None
     key: str
     payload: Payload | Unusable
     document: object
@@ -61,7 +66,7 @@ class Told(NamedTuple):
 class Answer(Protocol):
     """What hears of an event: the answer to a request."""
 
-    def add(self, event_id: str, status: IntakeStatus, reason: str, detail: str) -> int:
+    def add(self, event_id: str, status: str, reason: str, detail: str) -> int:
         """Take up an event and return its place."""
 
     def settle(self, place: int, is_recorded: bool) -> None:
@@ -77,41 +82,40 @@ class Recorder:
         self.refusals: deque[Refusal] = deque(maxlen=REMEMBERED_REFUSALS)
         self._seen: dict[str, None] = {}
 
-    def record(self, sender: Sender, told: Told, answer: Answer) -> None:
+    def record(self, request: Request, sender: Sender, told: Told, answer: Answer) -> None:
         """Put one event on disk; `answer` hears of it."""
-        received_ms = self.edge.journal.stamp()
-        kept, expiring = Kept(salt=""), Expiring(salt="")
-        status = IntakeStatus.accepted
+        journal = self.edge.journal
+        received_ms = journal.stamp()
         leaf = _blank(sender, told, received_ms)
-        try:
-            if told.event_type is None or isinstance(told.payload, Unusable):
-                raise told.payload if isinstance(told.payload, Unusable) else payloads.NO_TYPE
-            self._describe(sender, told.event_type, told.payload, leaf, kept, expiring, received_ms)
-        except (Unusable, RecursionError) as error:
-            problem = error if isinstance(error, Unusable) else payloads.TOO_DEEP
-            status = IntakeStatus.quarantined
-            event_id, leaf = leaf.event_id, _blank(sender, told, received_ms)
-            leaf.event_id, leaf.quarantine_reason, leaf.quarantine_detail = event_id, problem.reason, problem.detail
-            kept, expiring = Kept(salt=""), Expiring(salt="")
-            if not (sender.is_opted_out or payloads.denies_consent(told.document)):
-                expiring.raw = payloads.raw_text(told.document)[:MAX_RAW]
-        if status is IntakeStatus.accepted and leaf.event_id in self._seen:
-            status = IntakeStatus.duplicate  # kept all the same: its content may differ, the facts decide
-        kept_bytes, expiring_bytes = _sealed(kept), _sealed(expiring)
-        leaf.personal_commitment = commitment(kept_bytes, expiring_bytes)
+        payload, kept, expiring = told.payload, b"", b""
+        problem: tuple[str, str] | None = None
+        if isinstance(payload, Unusable):
+            problem = payload.reason, payload.detail
+        else:
+            try:
+                kept, expiring = self._describe(request, sender, payload, leaf, received_ms)
+            except Unusable as error:
+                problem = error.reason, error.detail
+            except RecursionError:
+                problem = payloads.TOO_DEEP.reason, payloads.TOO_DEEP.detail
+        status = _ACCEPTED
+        if problem is not None:
+            status, event_id = _QUARANTINED, leaf.event_id
+            leaf = _blank(sender, told, received_ms)
+            leaf.event_id, (leaf.quarantine_reason, leaf.quarantine_detail) = event_id, problem
+            expiring = _raw(sender, told)
+        elif leaf.event_id in self._seen:
+            status = _DUPLICATE  # kept all the same: its content may differ, the facts decide
+        leaf.personal_commitment = commitment(kept, expiring)
         place = answer.add(leaf.event_id, status, leaf.quarantine_reason, leaf.quarantine_detail)
-        self.edge.journal.append(
-            sender.organization_id.encode(),
-            encode_leaf(leaf),
-            kept_bytes + b"\t" + expiring_bytes,
-            answer.settle,
-            place,
-        )
+        personal = b"%b\t%b" % (kept, expiring)
+        journal.append(sender.organization_id.encode(), encode_leaf(leaf), personal, answer.settle, place)
 
     def settle(self, event: Mapping[str, str], is_recorded: bool) -> None:
         """Count an event by what it is answered; the id of an accepted one is a duplicate while it is remembered."""
-        self.counts[event["status"] if is_recorded else "unavailable"] += 1
-        if is_recorded and event["status"] == IntakeStatus.accepted:
+        status = event["status"] if is_recorded else "unavailable"
+        self.counts[status] += 1
+        if status == _ACCEPTED:
             if len(self._seen) >= REMEMBERED:
                 self._seen.clear()
             self._seen[event["event_id"]] = None
@@ -127,46 +131,50 @@ class Recorder:
         request.refuse(status, kind, detail, headers)
 
     def _describe(
-        self,
-        sender: Sender,
-        event_type: EventType,
-        payload: Payload,
-        leaf: Leaf,
-        kept: Kept,
-        expiring: Expiring,
-        received_ms: int,
-    ) -> None:
-        """Fill leaf and personal halves; raises Unusable before anything personal is kept."""
-        is_denied = sender.is_opted_out or payload.consent in (Consent.denied, Consent.opted_out)
-        payloads.check(event_type, payload, is_denied=is_denied, is_browser=sender.is_browser)
-        occurred_ms, leaf.is_clamped = payloads.occurred(payload, received_ms, sender.is_browser)
-        properties = payloads.metadata_text(payload.metadata)
+        self, request: Request, sender: Sender, payload: Payload, leaf: Leaf, received_ms: int
+    ) -> tuple[bytes, bytes]:
+        """Fill the leaf and return the personal halves; raises Unusable before anything personal is kept."""
+        is_browser, consent = sender.is_browser, payload.consent
+        is_denied = sender.is_opted_out or consent in _DENIED
+        payloads.check(leaf.event_type, payload, is_denied=is_denied, is_browser=is_browser)
+        occurred_ms = received_ms
+        if payload.occurred_at:
+            occurred_ms, leaf.is_clamped = payloads.occurred(payload, received_ms, is_browser)
+            leaf.occurred_at = rfc3339(occurred_ms)
+        properties = payloads.metadata_text(payload.metadata) if payload.metadata else ""
         organization = self.edge.snapshot.organizations[sender.organization_id]
-        leaf.occurred_at = rfc3339(occurred_ms)
-        leaf.revised_at = payloads.revised(payload, received_ms, sender.is_browser)
+        if payload.revised_at:
+            leaf.revised_at = payloads.revised(payload, received_ms, is_browser)
         payloads.fill(leaf, payload, organization.currency)
-        self._judge_click_id(leaf, payload, sender, received_ms if sender.is_browser else occurred_ms)
-        leaf.consent = Consent.opted_out if sender.is_opted_out else payload.consent or Consent.unknown
+        self._judge_click_id(leaf, payload, sender, received_ms if is_browser else occurred_ms)
+        leaf.consent = _OPTED_OUT if sender.is_opted_out else consent or _UNKNOWN
         if is_denied:  # decision 0015
             leaf.session_id = ""
-            return  # nothing that singles a person out, and what the sender wrote in `metadata` might
-        kept.properties = properties
-        if organization.customer_key:
-            if payload.customer_id != "":
-                kept.customer_hash = payloads.customer_hash(
-                    organization.customer_key, payload.customer_id, payload.shop
-                )
-            if payload.email_sha256:
-                kept.email_hash = payloads.email_hash(organization.customer_key, payload.email_sha256)
-        expiring.page_url, expiring.referrer = payload.page_url[:2_000], payload.referrer[:2_000]
-        if sender.is_browser:
-            request = sender.request
-            user_agent = request.fields.get(b"user-agent", b"")
-            expiring.user_agent = user_agent[:1_000].decode("latin-1")
-            expiring.ip_prefix = ip_prefix(request.address)
-            leaf.visitor_hash, leaf.visitor_hash_before = visitor_hashes(
-                self.edge.snapshot.salts, received_ms, sender.organization_id.encode(), request.address, user_agent
+            return b"", b""  # nothing that singles a person out, and what the sender wrote in `metadata` might
+        kept = expiring = b""
+        customer, email = _pseudonyms(organization, payload)
+        if properties or customer or email:
+            kept = encode_personal(
+                Kept(salt=fresh_salt(), customer_hash=customer, email_hash=email, properties=properties)
             )
+        if is_browser:
+            organization_id, address = sender.organization_id.encode(), request.address
+            user_agent = request.fields.get(b"user-agent", b"")
+            leaf.visitor_hash, leaf.visitor_hash_before = visitor_hashes(
+                self.edge.snapshot.salts, received_ms, organization_id, address, user_agent
+            )
+            said = Expiring(
+                salt="", user_agent=user_agent[:1_000].decode("latin-1"), ip_prefix=ip_prefix(address),
+                page_url=payload.page_url[:2_000], referrer=payload.referrer[:2_000],
+            )  # fmt: skip
+        elif payload.page_url or payload.referrer:
+            said = Expiring(salt="", page_url=payload.page_url[:2_000], referrer=payload.referrer[:2_000])
+        else:
+            return kept, expiring
+        if said != _NOTHING_EXPIRING:
+            said.salt = fresh_salt()
+            expiring = encode_personal(said)
+        return kept, expiring
 
     def _judge_click_id(self, leaf: Leaf, payload: Payload, sender: Sender, at_ms: int) -> None:
         verdict = self.edge.snapshot.click_ids.verify(payload.inf_click_id, sender.organization_id, at_ms)
@@ -174,25 +182,48 @@ class Recorder:
         if verdict.click is not None:
             leaf.click_id, leaf.link_id = verdict.click.event_id, verdict.click.link_id
             leaf.is_test = leaf.is_test or verdict.click.is_test
-        if verdict.status not in (ClickIdStatus.valid, ClickIdStatus.missing):
+        if verdict.status not in _ASIDE:
             leaf.signed_click_id = payload.inf_click_id[:100]
 
 
 def _blank(sender: Sender, told: Told, received_ms: int) -> Leaf:
     """Return a leaf that says when and by whom something was told, and not yet what."""
-    type_name = "" if told.event_type is None else told.event_type.value
-    event_id = (
-        uuid_text(payloads.keyed_event_id(sender.organization_id, type_name, told.key, sender.namespace))
-        if told.key
-        else uuid7(received_ms)[1]
-    )
-    at = rfc3339(received_ms)
+    at, type_name = rfc3339(received_ms), told.event_type or ""
+    if told.key:
+        kind = f"{sender.namespace}\0{type_name}" if sender.namespace else type_name
+        event_id = keyed_event_id(sender.organization_id, kind, told.key)
+    else:
+        event_id = uuid7(received_ms)[1]
     return Leaf(event_id=event_id, event_type=type_name, occurred_at=at, received_at=at, trust_tier=sender.tier)
 
 
-def _sealed(half: Kept | Expiring) -> bytes:
-    """Return a personal half's bytes under a fresh salt, empty when it holds nothing."""
-    if half in (_NOTHING_KEPT, _NOTHING_EXPIRING):
+def _raw(sender: Sender, told: Told) -> bytes:
+    """Return the half that holds what was sent and can't be used; nothing of who doesn't want to be measured."""
+    document = msgspec.json.decode(told.document) if isinstance(told.document, _UNREAD) else told.document
+    if sender.is_opted_out or payloads.denies_consent(document):
         return b""
-    half.salt = fresh_salt()
-    return encode_personal(half)
+    raw = payloads.raw_text(document)[:MAX_RAW]
+    return encode_personal(Expiring(salt=fresh_salt(), raw=raw)) if raw else b""
+
+
+def _pseudonyms(organization: Organization, payload: Payload) -> tuple[str, str]:
+    """Return the hashes of a customer's id and e-mail address; empty for what isn't told or may not be hashed."""
+    key, customer, email = organization.customer_key, "", ""
+    if key and payload.customer_id != "":
+        customer = payloads.customer_hash(key, payload.customer_id, payload.shop)
+    if key and payload.email_sha256:
+        email = payloads.email_hash(key, payload.email_sha256)
+    return customer, email
+
+
+@compiled
+def keyed_event_id(organization_id: str, kind: str, key: str) -> str:
+    """Return the UUIDv8 (RFC 9562, section 5.8) that an idempotency key stands for, for ever, as text.
+
+    `kind` is the event's type; a vendor's has the namespace of its account and a NUL in front of it, where no sender's
+    key can reach.
+    """
+    digest = bytearray(hashlib.sha256(f"{organization_id}\0{kind}\0{key}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return uuid_text(bytes(digest))

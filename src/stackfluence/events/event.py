@@ -162,6 +162,7 @@ def fresh_salt() -> str:
     return random_bytes(SALT_BYTES).hex()
 
 
+@compiled
 def commitment(kept: bytes, expiring: bytes) -> str:
     """Return the leaf's `personal_commitment` to both halves, hex; empty when the event has neither.
 

@@ -26,6 +26,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any
 
 from stackfluence.clock import now_ms, random_bytes
@@ -114,11 +115,11 @@ class Journal:
 
         `body` is `encode_leaf`'s, `personal` is `kept TAB expiring`.
         """
-        since = time.monotonic()
-        if len(self._waiting) >= MAX_WAITING or (self._flying is not None and self.is_stalled(since)):
+        since, waiting = monotonic(), self._waiting
+        if len(waiting) >= MAX_WAITING or (self._flying is not None and since - self._flying_since > STALLED_SECONDS):
             self._loop.call_soon(settle, ticket, False)
             return
-        self._waiting.append((organization_id, body, personal, settle, ticket, since))
+        waiting.append((organization_id, body, personal, settle, ticket, since))
         if self._flying is None and not self._is_scheduled:
             self._is_scheduled = True
             self._loop.call_soon(self._gather)
@@ -131,8 +132,8 @@ class Journal:
         """Commit what waits, finish the segment, release the directory; gives a stalled disk one second."""
         if self._thread is None:
             return
-        patience = time.monotonic() + STALLED_SECONDS
-        while (self._waiting or self._flying is not None) and time.monotonic() < patience:
+        patience = monotonic() + STALLED_SECONDS
+        while (self._waiting or self._flying is not None) and monotonic() < patience:
             await asyncio.sleep(TICK_SECONDS)
         if self._tick is not None:
             self._tick.cancel()
@@ -145,7 +146,7 @@ class Journal:
 
     def _gather(self) -> None:
         """Hand over once a turn of the loop brought no more lines: one commit for all who are there."""
-        if len(self._waiting) > self._gathered and time.monotonic() < self._waiting[0][-1] + GATHER_SECONDS:
+        if len(self._waiting) > self._gathered and monotonic() < self._waiting[0][-1] + GATHER_SECONDS:
             self._gathered = len(self._waiting)
             self._loop.call_soon(self._gather)
         else:
@@ -155,7 +156,7 @@ class Journal:
     def _hand_over(self) -> None:
         """Number the waiting lines and give them to the thread. Numbers are taken only here, with nothing in flight."""
         self._is_scheduled = False
-        now = time.monotonic()
+        now = monotonic()
         rotate = now >= self._rotate_at
         if self._flying is not None or not (self._waiting or (rotate and self._segment.has_lines)):
             return
@@ -190,7 +191,7 @@ class Journal:
             self.failures += 1
             self.last_error = str(error)
             self._node = ""  # after a failed sync the kernel forgets what was not written: never trust this file again
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._retry_at = monotonic() + RETRY_SECONDS
         _settle_all(entries, error is None)
         if self._waiting and not self._is_scheduled:
             self._is_scheduled = True
@@ -198,7 +199,7 @@ class Journal:
 
     def _on_tick(self) -> None:
         self._tick = self._loop.call_later(TICK_SECONDS, self._on_tick)
-        now = time.monotonic()
+        now = monotonic()
         overdue: list[Entry] = []
         if self._flying and now - self._flying[0][-1] > DEADLINE_SECONDS:
             overdue = [entry for entry in self._flying if now - entry[-1] > DEADLINE_SECONDS]
@@ -229,9 +230,9 @@ class Journal:
 
 
 def _settle_all(entries: list[Entry], is_recorded: bool) -> None:
-    for _, _, _, settle, ticket, _ in entries:
+    for entry in entries:
         try:
-            settle(ticket, is_recorded)
+            entry[3](entry[4], is_recorded)
         except Exception:  # one answer that fails may not cost the others theirs
             log.exception("settle_failed")
 

@@ -5,33 +5,23 @@ insert into events_personal (
 )
 select
     {node:String} as node,
-    event.seq,
-    event.organization_id,
-    event.event_id,
+    seq,
+    organization_id,
+    event_id,
     toDateTime(
-        least(toUnixTimestamp(event.received_at) + {retention_seconds:UInt32}, 4294967295), 'UTC'
+        least(toUnixTimestamp(received_at) + {retention_seconds:UInt32}, 4294967295), 'UTC'
     ) as expires_at,
-    if(middle > 1, JSONExtractString(substring(personal, 1, middle - 1), 'customer_hash'), '') as customer_hash,
-    if(middle > 1, JSONExtractString(substring(personal, 1, middle - 1), 'email_hash'), '') as email_hash,
-    substring(personal, 1, middle - 1) as kept,
-    substring(personal, middle + 1) as expiring,
-    if(
-        middle > 1 and length(personal) > middle, unhex(hex(SHA256(substring(personal, middle + 1)))), ''
-    ) as expiring_hash
+    if(kept != '', JSONExtractString(kept, 'customer_hash'), '') as customer_hash,
+    if(kept != '', JSONExtractString(kept, 'email_hash'), '') as email_hash,
+    kept,
+    expiring,
+    if(kept != '' and expiring != '', unhex(hex(SHA256(expiring))), '') as expiring_hash
 from staged
 where
     is_good
-    and personal != '\t'
-    and event.seq between {low:UInt64} and {high:UInt64}
-    and event.seq not in (select seq from present)
-    and event.seq not in (select seq from erased)
-    and event.seq not in (
-        select seq from events_personal
-        where
-            organization_id in (select event.organization_id from staged)
-            and node = {node:String}
-            and seq between {low:UInt64} and {high:UInt64}
-    )
+    and (kept != '' or expiring != '')
+    and seq between {low:UInt64} and {high:UInt64}
+    and seq not in (select seq from present)
 settings materialize_skip_indexes_on_insert = 0;
 
 -- name: load_quarantined
@@ -44,23 +34,23 @@ insert into quarantined_events (
 select
     {load_number:UInt64} as load_number,
     now64(3) as stored_at,
-    event.organization_id,
+    organization_id,
     {node:String} as node,
-    event.seq,
-    event.event_type,
-    event.event_id,
-    event.occurred_at,
-    event.received_at,
-    event.quarantine_reason,
+    seq,
+    event_type,
+    event_id,
+    occurred_at,
+    received_at,
+    quarantine_reason,
     JSONExtractString(leaf, 'quarantine_detail') as quarantine_detail,
-    event.click_id,
-    event.link_id,
-    event.creator_id,
-    event.campaign_id,
-    event.session_id,
-    event.visitor_hash,
-    event.trust_tier,
-    event.is_test,
+    click_id,
+    link_id,
+    creator_id,
+    campaign_id,
+    session_id,
+    visitor_hash,
+    trust_tier,
+    is_test,
     leaf as line,
     unhex(hex(staged.leaf_hash)) as leaf_hash,
     '' as bytes_hash,
@@ -68,9 +58,12 @@ select
 from staged
 where
     is_good
-    and event.quarantine_reason != ''
-    and event.seq between {low:UInt64} and {high:UInt64}
-    and event.seq not in (select seq from present);
+    and quarantine_reason != ''
+    and seq between {low:UInt64} and {high:UInt64}
+    and seq not in (
+        select seq from present
+        where kind = 'line'
+    );
 
 -- name: load_unreadable
 -- The place of each line that can't be read: counted, and provable by the bytes' hash while the archive has them.
@@ -96,7 +89,10 @@ from (
         {lengths:Array(UInt64)}
     )) as bad
 ) as refused
-where bad.2 not in (select seq from present);
+where bad.2 not in (
+    select seq from present
+    where kind = 'line'
+);
 
 -- name: load_traffic
 -- Clicks, sessions, pageviews and identifications, which have none of the columns of an order.
@@ -109,46 +105,49 @@ insert into events (
 select
     {load_number:UInt64} as load_number,
     now64(3) as stored_at,
-    event.organization_id,
+    organization_id,
     {node:String} as node,
-    event.seq,
-    event.event_type,
-    event.event_id,
-    event.occurred_at,
-    event.received_at,
-    event.click_id,
-    event.click_id_status,
-    event.link_id,
-    event.creator_id,
-    event.campaign_id,
-    event.asset_slug,
-    event.session_id,
-    event.visitor_hash,
-    event.visitor_hash_before,
-    event.page_path,
-    event.referrer_host,
-    event.landing_params,
-    event.engaged_ms,
-    event.bot_score,
-    event.bot_reasons,
-    event.ua_family,
-    event.os_family,
-    event.device_class,
-    event.in_app_browser,
-    event.country,
-    event.asn,
-    event.trust_tier,
-    event.consent,
-    event.is_test,
-    event.is_clamped,
+    seq,
+    event_type,
+    event_id,
+    occurred_at,
+    received_at,
+    click_id,
+    click_id_status,
+    link_id,
+    creator_id,
+    campaign_id,
+    asset_slug,
+    session_id,
+    visitor_hash,
+    visitor_hash_before,
+    page_path,
+    referrer_host,
+    landing_params,
+    engaged_ms,
+    bot_score,
+    bot_reasons,
+    ua_family,
+    os_family,
+    device_class,
+    in_app_browser,
+    country,
+    asn,
+    trust_tier,
+    consent,
+    is_test,
+    is_clamped,
     leaf
 from staged
 where
     is_good
-    and event.quarantine_reason = ''
-    and event.event_type in ('click', 'session', 'pageview', 'identify')
-    and event.seq between {low:UInt64} and {high:UInt64}
-    and event.seq not in (select seq from present)
+    and quarantine_reason = ''
+    and event_type in ('click', 'session', 'pageview', 'identify')
+    and seq between {low:UInt64} and {high:UInt64}
+    and seq not in (
+        select seq from present
+        where kind = 'line'
+    )
 -- skip indexes are made by background merges, small new parts are read without: a third fewer files to sync
 settings materialize_skip_indexes_on_insert = 0;
 
@@ -166,8 +165,7 @@ with
 
 orders as (
     select
-        event,
-        leaf,
+        *,
         JSONExtract(leaf, 'Tuple(
             conversion_type String,
             order_id String,
@@ -200,35 +198,38 @@ orders as (
     from staged
     where
         is_good
-        and event.quarantine_reason = ''
-        and event.event_type not in ('click', 'session', 'pageview', 'identify')
-        and event.seq between {low:UInt64} and {high:UInt64}
-        and event.seq not in (select seq from present)
+        and quarantine_reason = ''
+        and event_type not in ('click', 'session', 'pageview', 'identify')
+        and seq between {low:UInt64} and {high:UInt64}
+        and seq not in (
+            select seq from present
+            where kind = 'line'
+        )
 )
 
 select
     {load_number:UInt64} as load_number,
     now64(3) as stored_at,
-    event.organization_id,
+    organization_id,
     {node:String} as node,
-    event.seq,
-    event.event_type,
-    event.event_id,
-    event.occurred_at,
-    event.received_at,
-    event.click_id,
-    event.click_id_status,
-    event.link_id,
-    event.creator_id,
-    event.campaign_id,
-    event.asset_slug,
-    event.session_id,
-    event.visitor_hash,
-    event.visitor_hash_before,
-    event.page_path,
-    event.referrer_host,
-    event.landing_params,
-    event.engaged_ms,
+    seq,
+    event_type,
+    event_id,
+    occurred_at,
+    received_at,
+    click_id,
+    click_id_status,
+    link_id,
+    creator_id,
+    campaign_id,
+    asset_slug,
+    session_id,
+    visitor_hash,
+    visitor_hash_before,
+    page_path,
+    referrer_host,
+    landing_params,
+    engaged_ms,
     sale.conversion_type,
     sale.order_id,
     sale.shop,
@@ -253,33 +254,21 @@ select
     sale.original_order_id,
     sale.refund_amount_cents,
     sale.reason,
-    event.bot_score,
-    event.bot_reasons,
-    event.ua_family,
-    event.os_family,
-    event.device_class,
-    event.in_app_browser,
-    event.country,
-    event.asn,
-    event.trust_tier,
-    event.consent,
-    event.is_test,
-    event.is_clamped,
+    bot_score,
+    bot_reasons,
+    ua_family,
+    os_family,
+    device_class,
+    in_app_browser,
+    country,
+    asn,
+    trust_tier,
+    consent,
+    is_test,
+    is_clamped,
     leaf
 from orders
 settings materialize_skip_indexes_on_insert = 0;
-
--- name: count_loaded
--- How many lines of a range of a node are stored, and how many quarantined.
-select
-    (
-        select count() as counted from events
-        where node = {node:String} and seq between {first_seq:UInt64} and {last_seq:UInt64}
-    ) as events,
-    (
-        select count() as counted from quarantined_events
-        where node = {node:String} and seq between {first_seq:UInt64} and {last_seq:UInt64}
-    ) as quarantined;
 
 -- name: load_seal
 -- The seal of a loaded range, written last: with it, the range is complete.

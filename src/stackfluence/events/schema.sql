@@ -73,6 +73,7 @@ create table if not exists events (
     revised_at String alias JSONExtractString(line, 'revised_at'),
     presentment_currency String alias JSONExtractString(line, 'presentment_currency'),
     presentment_revenue_cents Nullable(Int64) alias JSONExtract(line, 'presentment_revenue_cents', 'Nullable(Int64)'),
+    payment_id String alias JSONExtractString(line, 'payment_id'),
     list_versions Map(String, String) alias JSONExtract(line, 'list_versions', 'Map(String, String)'),
     personal_commitment String alias JSONExtractString(line, 'personal_commitment'),
     leaf_hash FixedString(32) alias SHA256(concat('\x00', line)),
@@ -153,6 +154,11 @@ add column if not exists presentment_currency String alias JSONExtractString(lin
 alter table events
 add column if not exists presentment_revenue_cents Nullable(Int64)
 alias JSONExtract(line, 'presentment_revenue_cents', 'Nullable(Int64)');
+
+-- name: add_payment_id
+-- And for the payment that orders and refunds name.
+alter table events
+add column if not exists payment_id String alias JSONExtractString(line, 'payment_id');
 
 -- name: add_tier
 -- The rank of who tells of an event.

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from stackfluence.errors import JournalDiverged
+from stackfluence.native import compiled
 
 VERSION = 1
 HASH_BYTES = 32
@@ -125,7 +126,7 @@ def root(hashes: Sequence[bytes]) -> bytes:
     """Return the Merkle root of leaf hashes in order; an empty tree's is the hash of nothing.
 
     Level by level from below, a last one without a neighbour rising unchanged: the same tree as RFC 6962's division at
-    the largest power of two. So the roots of whole, equally high subtrees may be given in place of the leaves.
+    the largest power of two.
     """
     if not hashes:
         return hashlib.sha256().digest()
@@ -133,6 +134,12 @@ def root(hashes: Sequence[bytes]) -> bytes:
     while len(level) > 1:
         level = _level_above(level)
     return level[0]
+
+
+@compiled
+def root_of(hashes: bytes) -> bytes:
+    """Return the Merkle root of leaf hashes that stand one behind the other."""
+    return root([hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)])
 
 
 def _level_above(level: Sequence[bytes]) -> list[bytes]:

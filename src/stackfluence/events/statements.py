@@ -28,10 +28,11 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 _ADDS_A_COLUMN = re.compile(  # to a store of an earlier version; what is stored stays as it is
-    r"\s*alter\s+table\s+\w+\s+add\s+(?:column|index)\s+if\s+not\s+exists\b"
+    r"\s*alter\s+table\s+(\w+)\s+add\s+(?:column|index)\s+if\s+not\s+exists\b"
     r"(?!.*\b(?:delete|update|drop|modify|clear|rename|replace|move|detach|attach|materialize|reset)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+_ADDED = re.compile(r"\badd\s+(?:column|index)\s+if\s+not\s+exists\s+(\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,13 @@ class Statement:
     name: str
     sentence: str
     sql: str
+
+    @property
+    def additions(self) -> set[tuple[str, str]]:
+        """The table and name of each column or index that it adds to a store of an earlier version."""
+        bare = _COMMENT_OR_TEXT.sub(" ", self.sql)
+        alteration = _ADDS_A_COLUMN.match(bare)
+        return {(alteration[1], part) for part in _ADDED.findall(bare)} if alteration else set()
 
 
 def read_statements(path: Path) -> Mapping[str, Statement]:

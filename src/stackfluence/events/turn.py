@@ -8,27 +8,27 @@ that its range is complete.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from stackfluence.errors import JournalDiverged, SchemaTooNew, StoreError
-from stackfluence.events.event import SCHEMA_VERSION
-from stackfluence.events.seal import HASH_BYTES, Opening, Seal, root
+from stackfluence.events.seal import HASH_BYTES, Opening, Seal, root_of
 from stackfluence.events.seal_book import SealBook
 from stackfluence.events.segments import Unreadable, archive, blank_personal, find_unreadable, first_seq, seq_of
+from stackfluence.events.staging import SQL as STAGE
+from stackfluence.events.staging import stage_lines
 from stackfluence.events.statements import Statement, read_statements
 from stackfluence.events.store import Session, StatementFailed
 
-_HERE = Path(__file__).parent
-SQL = {**read_statements(_HERE / "stage.sql"), **read_statements(_HERE / "load.sql")}
+SQL = {**STAGE, **read_statements(Path(__file__).with_name("load.sql"))}
 RETENTION_DAYS = 90
 
 # what ClickHouse says of values, not of itself: parse and conversion errors, and too many partitions for one insert
 _ROW_ERRORS = {6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 252, 321, 349, 376, 407, 467}
 _TOO_MANY_PARTS = 252
 _UNREADABLE_AT_ONCE = 200  # parameters travel in the address of a request
-_GLOB = frozenset("*?{}[]\\")
 
 
 class LoadNumbers(Protocol):
@@ -112,19 +112,9 @@ Step = Callable[[Desk, Turn], None]
 
 def stage(desk: Desk, turn: Turn) -> None:
     """Read the segments into the store's memory and take their lines apart."""
-    folder = str(turn.segments[0].parent)
-    if not desk.is_embedded:
-        desk.session.run(SQL["receive_segments"])
-        files = [(path.name, path.read_bytes().removesuffix(b"\n")) for path in turn.segments]
-        desk.session.upload("staged_files", ("name", "content"), files)
-    elif _GLOB & set(folder):
-        raise StoreError(f"The journal's path has a character of {''.join(sorted(_GLOB))}: {folder}.")
-    else:
-        names = ",".join(path.name for path in turn.segments)
-        pattern = f"{folder}/{{{names}}}" if len(turn.segments) > 1 else f"{folder}/{names}"
-        desk.session.run(SQL["read_segments"], pattern=pattern)
-    desk.session.run(SQL["stage_lines"], node=turn.node, schema_version=SCHEMA_VERSION)
-    desk.session.run(SQL["forget_segments"])
+    with ExitStack() as opened:
+        segments = [(path.name, opened.enter_context(path.open("rb"))) for path in turn.segments]
+        stage_lines(desk.session, turn.node, segments, is_embedded=desk.is_embedded)
 
 
 def inspect(desk: Desk, turn: Turn) -> None:
@@ -171,8 +161,15 @@ def compare(desk: Desk, turn: Turn) -> None:
 
 def find_present(desk: Desk, turn: Turn) -> None:
     """Note, in the session, which lines of the range the store has."""
-    desk.session.run(SQL["find_present"], node=turn.node, first_seq=turn.first_seq, last_seq=turn.last_seq)
-    turn.present = desk.session.row(SQL["count_present"])["present"]
+    known = _count_known(desk, turn)
+    turn.present = known["events"] + known["quarantined"]
+    if any(known.values()):
+        desk.session.run(SQL["find_present"], node=turn.node, first_seq=turn.first_seq, last_seq=turn.last_seq)
+
+
+def _count_known(desk: Desk, turn: Turn) -> dict[str, int]:
+    rows = desk.session.rows(SQL["count_known"], node=turn.node, first_seq=turn.first_seq, last_seq=turn.last_seq)
+    return {row["kind"]: row["many"] for row in rows}
 
 
 def seal(desk: Desk, turn: Turn) -> None:
@@ -181,10 +178,12 @@ def seal(desk: Desk, turn: Turn) -> None:
         turn.pending, turn.is_again = None, True  # not what was sealed: some of an archive, put back
     if turn.is_again and turn.is_known:
         return
-    organizations = {
-        row["organization_id"]: Opening(row["leaves"], root(_slices(row["roots"])).hex())
-        for row in desk.session.rows(SQL["staged_trees"])
-    }
+    hashes = b"".join(desk.session.stream(SQL["staged_hashes"], "RowBinary"))
+    organizations, at = {}, 0
+    for row in desk.session.rows(SQL["staged_organizations"]):
+        end = at + HASH_BYTES * row["leaves"]
+        organizations[row["organization_id"]] = Opening(row["leaves"], root_of(hashes[at:end]).hex())
+        at = end
     previous = turn.pending.previous if turn.pending else turn.book.last.seal_hash if turn.book.last else ""
     made = Seal(
         node=turn.node,
@@ -210,7 +209,6 @@ def take_number(desk: Desk, turn: Turn) -> None:
 
 def keep_erased(desk: Desk, turn: Turn) -> None:
     """See to it that what was erased doesn't come back, and is gone from the segments, too."""
-    desk.session.run(SQL["forget_erased"])
     if not desk.session.row(SQL["count_erasures"], first_received_ms=turn.first_received_ms)["erasures"]:
         return
     desk.session.run(SQL["find_erased"], first_received_ms=turn.first_received_ms)
@@ -264,12 +262,12 @@ def load_events(desk: Desk, turn: Turn) -> None:
 
 def verify(desk: Desk, turn: Turn) -> None:
     """Count: an insert that reports success and stores nothing has been seen."""
-    row = desk.session.row(SQL["count_loaded"], node=turn.node, first_seq=turn.first_seq, last_seq=turn.last_seq)
-    turn.stored = row["events"]
-    if row["events"] + row["quarantined"] != turn.lines:
+    stored = _count_known(desk, turn)
+    turn.stored = stored["events"]
+    if turn.stored + stored["quarantined"] != turn.lines:
         raise StoreError(
-            f"{turn.node} {turn.first_seq}-{turn.last_seq}: of {turn.lines} lines, {row['events']} events and "
-            f"{row['quarantined']} quarantined are in the store."
+            f"{turn.node} {turn.first_seq}-{turn.last_seq}: of {turn.lines} lines, {turn.stored} events and "
+            f"{stored['quarantined']} quarantined are in the store."
         )
 
 
@@ -316,11 +314,6 @@ STEPS: tuple[Step, ...] = (
     finish_number,
     put_away,
 )
-
-
-def _slices(hashes: str) -> list[bytes]:
-    raw = bytes.fromhex(hashes)
-    return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
 
 
 def _is_about_rows(error: StatementFailed) -> bool:

@@ -1,24 +1,22 @@
-/* What the edge does with every click, in C: each function here has a twin in Python that says what it does, marked
- * `@compiled` where it stands, and gives the same bytes. `build` compiles this file; nothing fails without it.
- *
- * Bytes are only read as spans (address and length) and only written by `joined`, which measures before it copies.
+/* What the edge does with every click and event, in C: each function here, and each Python function in the headers beside
+ * it, has a twin in Python that says what it does, marked `@compiled` where it stands, and gives the same bytes. `build`
+ * compiles this file; nothing fails without it.
  */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include <time.h>
 
-#include "sha256.h"
+#include "spans.h"
 
-typedef struct {
-    const char *at;
-    Py_ssize_t size;
-} Span;
+#include "crc32.h"
+#include "ids.h"
 
-#define TEXT(literal) ((Span){literal, sizeof(literal) - 1})
-#define ARRAY(array) ((Span){(const char *)(array), sizeof(array)})
-#define MANY(array) ((int)(sizeof(array) / sizeof *(array)))
+#include "heads.h"
+#include "parameters.h"
+
 #define SALT_BYTES 16
 #define TAIL_BYTES 10 /* of a UUIDv7, after its time */
 #define DAY_MS 86400000
@@ -26,202 +24,25 @@ typedef struct {
 
 enum {
     NOW, BEFORE, HEAVY_BEFORE, ALARM, LIMIT, BIT, PEAKS, HELD, WINDOWS, MOST, STARTS_MS, ENDS_MS, CLICKS, LITTER,
-    FORWARDED, HOST, EVIDENCE, IS_OPTED_OUT, LEAF, EXPIRING, USER_AGENT, VERDICTS, VERSIONS,
-    IS_STALE, IS_ALWAYS_OPEN, ORGANIZATION, LINK_ID, CACHE, NAMES
+    FORWARDED, HOST, EVIDENCE, IS_OPTED_OUT, LEAF, EXPIRING, USER_AGENT, VERDICTS, VERSIONS, IS_STALE, OPENS_MS, CLOSES_MS,
+    ORGANIZATION, LINK_ID, OWN_NAMES, CACHE, FIND, MEMBERS, NAMES
 };
-static PyObject *crc32_of, *names[NAMES]; /* of attributes */
-static unsigned char is_target[256], is_address[256];
-
-/* Read arguments: `b` is bytes, `s` a str, taken as UTF-8. Returns -1 with TypeError or UnicodeEncodeError set. */
-static int read_spans(PyObject *const *given, Py_ssize_t many, const char *kinds, Span *spans)
-{
-    if (many != (Py_ssize_t)strlen(kinds)) {
-        PyErr_Format(PyExc_TypeError, "%zd arguments where %zu are needed", many, strlen(kinds));
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < many; i++) {
-        if (kinds[i] == 'b') {
-            char *at;
-            if (PyBytes_AsStringAndSize(given[i], &at, &spans[i].size) < 0) return -1;
-            spans[i].at = at;
-        } else {
-            spans[i].at = PyUnicode_AsUTF8AndSize(given[i], &spans[i].size);
-            if (!spans[i].at) return -1;
-        }
-    }
-    return 0;
-}
-
-static PyObject *joined(const Span *spans, int many)
-{
-    Py_ssize_t size = 0;
-    for (int i = 0; i < many; i++) {
-        if (spans[i].size > PY_SSIZE_T_MAX - size) return PyErr_NoMemory();
-        size += spans[i].size;
-    }
-    PyObject *whole = PyBytes_FromStringAndSize(NULL, size);
-    if (!whole) return NULL;
-    char *to = PyBytes_AS_STRING(whole);
-    for (int i = 0; i < many; to += spans[i++].size) memcpy(to, spans[i].at, (size_t)spans[i].size);
-    return whole;
-}
-
-static void hash_spans(const Span *spans, int many, uint8_t digest[32])
-{
-    Hash hash;
-    begin(&hash);
-    for (int i = 0; i < many; i++) absorb(&hash, spans[i].at, (size_t)spans[i].size);
-    finish(&hash, digest);
-}
-
-static void put_hex(const uint8_t *bytes, size_t many, char *to)
-{
-    for (size_t i = 0; i < many; i++) {
-        *to++ = "0123456789abcdef"[bytes[i] >> 4];
-        *to++ = "0123456789abcdef"[bytes[i] & 15];
-    }
-}
-
-/* sha256(message, is_portable): for the tests, which try both ways. */
-static PyObject *sha256(PyObject *module, PyObject *const *given, Py_ssize_t many)
-{
-    Span message;
-    uint8_t digest[32];
-    if (many != 2) return PyErr_Format(PyExc_TypeError, "a message, and whether to hash it portably");
-    if (read_spans(given, 1, "b", &message) < 0) return NULL;
-    Compress *usual = compress;
-    if (given[1] == Py_True) compress = compress_portably;
-    hash_spans(&message, 1, digest);
-    compress = usual;
-    return PyBytes_FromStringAndSize((char *)digest, sizeof digest);
-}
-
-/* Spans: salt, organization, address, user agent. */
-static void put_visitor(const Span *a, char text[32])
-{
-    uint8_t digest[32];
-    const Span said[] = {a[0], a[1], {"", 1}, a[2], {"", 1}, a[3]};
-    hash_spans(said, MANY(said), digest);
-    put_hex(digest, 16, text);
-}
-
-static PyObject *visitor_hash(PyObject *module, PyObject *const *given, Py_ssize_t many)
-{
-    Span a[4];
-    char text[32];
-    if (read_spans(given, many, "bbsb", a) < 0) return NULL;
-    put_visitor(a, text);
-    return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, text, sizeof text);
-}
-
-/* The state of SHA-256 after the inner pad and after the outer pad of HMAC (RFC 2104) under a key of 32 bytes. */
-static PyObject *prepare_key(PyObject *module, PyObject *const *given, Py_ssize_t many)
-{
-    Span key;
-    if (read_spans(given, many, "b", &key) < 0) return NULL;
-    if (key.size > 64) return PyErr_Format(PyExc_ValueError, "a key of more than 64 bytes");
-    uint32_t states[2][8];
-    for (int outer = 0; outer < 2; outer++) {
-        uint8_t pad[64];
-        Hash hash;
-        for (Py_ssize_t i = 0; i < 64; i++) {
-            pad[i] = (uint8_t)((i < key.size ? (uint8_t)key.at[i] : 0) ^ (outer ? 0x5c : 0x36));
-        }
-        begin(&hash);
-        absorb(&hash, pad, sizeof pad);
-        memcpy(states[outer], hash.state, sizeof hash.state);
-    }
-    return PyBytes_FromStringAndSize((char *)states, sizeof states);
-}
-
-static void resume(Hash *hash, const char *state)
-{
-    memcpy(hash->state, state, sizeof hash->state);
-    hash->filled = 0;
-    hash->size = 64;
-}
-
-/* The whole HMAC of a message under a prepared key. */
-static int put_signature(Span key, const Span *message, int many, uint8_t digest[32])
-{
-    Hash hash;
-    if (key.size != 64) {
-        PyErr_SetString(PyExc_ValueError, "no prepared key");
-        return -1;
-    }
-    resume(&hash, key.at);
-    for (int i = 0; i < many; i++) absorb(&hash, message[i].at, (size_t)message[i].size);
-    finish(&hash, digest);
-    resume(&hash, key.at + 32);
-    absorb(&hash, digest, 32);
-    finish(&hash, digest);
-    return 0;
-}
-
-static PyObject *sign(PyObject *module, PyObject *const *given, Py_ssize_t many)
-{
-    Span a[2];
-    uint8_t digest[32];
-    if (read_spans(given, many, "bb", a) < 0 || put_signature(a[0], a + 1, 1, digest) < 0) return NULL;
-    return PyBytes_FromStringAndSize((char *)digest, 16);
-}
-
-/* Arguments: prepared key, head, middle, event, flags. */
-static int put_click_id(PyObject *const *given, char id[63])
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    Span a[4];
-    uint8_t raw[48] = {0}, digest[32];
-    if (read_spans(given, 4, "bbbb", a) < 0) return -1;
-    long flags = PyLong_AsLong(given[4]);
-    if (flags == -1 && PyErr_Occurred()) return -1;
-    if (a[1].size != 2 || a[2].size != 12 || a[3].size != 16 || flags < 0 || flags > 255) {
-        PyErr_SetString(PyExc_ValueError, "no parts of a click ID");
-        return -1;
-    }
-    memcpy(raw, a[1].at, 2);
-    raw[2] = (uint8_t)flags;
-    memcpy(raw + 3, a[2].at, 12);
-    memcpy(raw + 15, a[3].at, 16);
-    if (put_signature(a[0], &(Span){(char *)raw, 31}, 1, digest) < 0) return -1;
-    memcpy(raw + 31, digest, 16);
-    for (int i = 0; i < 63; i++) {
-        const uint8_t *three = raw + i / 4 * 3;
-        uint32_t word = (uint32_t)three[0] << 16 | (uint32_t)three[1] << 8 | three[2];
-        id[i] = alphabet[word >> (18 - 6 * (i % 4)) & 63];
-    }
-    return 0;
-}
-
-static PyObject *mint(PyObject *module, PyObject *const *given, Py_ssize_t many)
-{
-    char id[63];
-    if (many != 5) return PyErr_Format(PyExc_TypeError, "five arguments are needed");
-    return put_click_id(given, id) < 0 ? NULL : PyBytes_FromStringAndSize(id, sizeof id);
-}
-
-/* Eight digits of `bytes`, a hyphen, and so on: RFC 9562. */
-static void put_uuid(const uint8_t *bytes, char text[36])
-{
-    static const int sizes[] = {4, 2, 2, 2, 6};
-    for (int i = 0; i < 5; i++) {
-        put_hex(bytes, (size_t)sizes[i], text);
-        bytes += sizes[i], text += 2 * sizes[i];
-        if (i < 4) *text++ = '-';
-    }
-}
+static PyObject *names[NAMES]; /* of attributes */
 
 /* What `click_event` takes between its first argument and its last. */
 enum { AT, DRAWN, LINK, JUDGED, OF_HEAD, PERSONAL, TODAY, DAY_BEFORE, PREFIX, PARTS };
 
-static PyObject *make_event(long long at_ms, const Span *a, int is_opted_out)
+static const Span nothing = {"", 0};
+
+/* `landing` and `identifiers` go behind what the head says in leaf and personal part. */
+static PyObject *make_event(long long at_ms, const Span *a, Span landing, Span identifiers, int is_opted_out)
 {
     int has_before = a[DAY_BEFORE].size > 0;
     if (at_ms < 0 || at_ms >> 48 || a[DRAWN].size != SALT_BYTES + TAIL_BYTES) {
         return PyErr_Format(PyExc_ValueError, "no time of a UUIDv7, or another number of random bytes");
     }
     const uint8_t *drawn = (const uint8_t *)a[DRAWN].at;
-    uint8_t event[16], digest[32], promise[64] = {0};
+    uint8_t event[16];
     char salt[2 * SALT_BYTES], id[36], commitment[64];
     put_hex(drawn, SALT_BYTES, salt);
     for (int i = 0; i < 6; i++) event[i] = (uint8_t)(at_ms >> (40 - 8 * i));
@@ -229,21 +50,18 @@ static PyObject *make_event(long long at_ms, const Span *a, int is_opted_out)
     event[6] = 0x70 | (event[6] & 0x0f);
     event[8] = 0x80 | (event[8] & 0x3f);
     put_uuid(event, id);
-    const Span nothing = {"", 0};
     const Span personal[] = {
-        TEXT("\t{\"salt\":\""), ARRAY(salt), TEXT("\","), a[PERSONAL],
+        TEXT("\t{\"salt\":\""), ARRAY(salt), TEXT("\","), a[PERSONAL], identifiers,
         is_opted_out ? nothing : TEXT(",\"ip_prefix\":\""), is_opted_out ? nothing : a[PREFIX],
         is_opted_out ? TEXT("}") : TEXT("\"}"),
     };
     PyObject *half = joined(personal, MANY(personal));
     if (!half) return NULL;
-    hash_spans(&(Span){PyBytes_AS_STRING(half) + 1, PyBytes_GET_SIZE(half) - 1}, 1, promise + 32);
-    hash_spans(&ARRAY(promise), 1, digest);
-    put_hex(digest, sizeof digest, commitment);
+    put_commitment(nothing, (Span){PyBytes_AS_STRING(half) + 1, PyBytes_GET_SIZE(half) - 1}, commitment);
     const Span body[] = {
         TEXT("\"event_id\":\""), ARRAY(id), TEXT("\",\"event_type\":\"click\",\"occurred_at\":\""), a[AT],
         TEXT("\",\"received_at\":\""), a[AT], TEXT("\",\"click_id\":\""), ARRAY(id), TEXT("\","), a[LINK], TEXT(","),
-        a[JUDGED], a[OF_HEAD], is_opted_out ? nothing : TEXT("\"visitor_hash\":\""), is_opted_out ? nothing : a[TODAY],
+        a[JUDGED], a[OF_HEAD], landing, is_opted_out ? nothing : TEXT("\"visitor_hash\":\""), is_opted_out ? nothing : a[TODAY],
         is_opted_out || !has_before ? nothing : TEXT("\",\"visitor_hash_before\":\""),
         is_opted_out || !has_before ? nothing : a[DAY_BEFORE], is_opted_out ? nothing : TEXT("\","),
         TEXT("\"trust_tier\":\"server\",\"consent\":\""), is_opted_out ? TEXT("opted_out") : TEXT("unknown"),
@@ -268,10 +86,9 @@ static PyObject *click_event(PyObject *module, PyObject *const *given, Py_ssize_
     if (many != PARTS + 2) return PyErr_Format(PyExc_TypeError, "eleven arguments are needed");
     long long at_ms = PyLong_AsLongLong(given[0]);
     if ((at_ms == -1 && PyErr_Occurred()) || read_spans(given + 1, PARTS, "sbsssssss", a) < 0) return NULL;
-    return make_event(at_ms, a, given[PARTS + 1] == Py_True);
+    return make_event(at_ms, a, nothing, nothing, given[PARTS + 1] == Py_True);
 }
 
-/* Nine bytes are left for the checksum of the rest, which zlib reads fastest. */
 static PyObject *join_line(PyObject *module, PyObject *const *given, Py_ssize_t many)
 {
     Span a[2], b[2];
@@ -287,60 +104,10 @@ static PyObject *join_line(PyObject *module, PyObject *const *given, Py_ssize_t 
     };
     PyObject *line = joined(spans, MANY(spans));
     if (!line) return NULL;
-    char *at = PyBytes_AS_STRING(line);
-    PyObject *view = PyMemoryView_FromMemory(at + 9, PyBytes_GET_SIZE(line) - 10, PyBUF_READ);
-    PyObject *sum = view ? PyObject_CallOneArg(crc32_of, view) : NULL;
-    Py_XDECREF(view);
-    unsigned long crc = sum ? PyLong_AsUnsignedLongMask(sum) : 0;
-    Py_XDECREF(sum);
-    if (PyErr_Occurred()) {
-        Py_DECREF(line);
-        return NULL;
-    }
-    put_hex((uint8_t[]){(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc}, 4, at);
+    uint8_t *at = (uint8_t *)PyBytes_AS_STRING(line);
+    uint32_t crc = ~checksum(~0u, at + 9, (size_t)PyBytes_GET_SIZE(line) - 10);
+    put_hex((uint8_t[]){(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc}, 4, (char *)at);
     return line;
-}
-
-/* Where `wanted` begins in a span, -1 for nowhere. */
-static Py_ssize_t place(Span in, Span wanted)
-{
-    const char *from = in.at, *end = in.at + in.size - wanted.size;
-    while (from <= end && (from = memchr(from, wanted.at[0], (size_t)(end - from) + 1))) {
-        if (!memcmp(from, wanted.at, (size_t)wanted.size)) return from - in.at;
-        from++;
-    }
-    return -1;
-}
-
-/* The value of X-Forwarded-For in a header block, when it is nothing but addresses; else a size of 0. */
-static Span addresses(Span block)
-{
-    const Span none = {block.at, 0};
-    Py_ssize_t at = place(block, TEXT("\r\nX-Forwarded-For: "));
-    if (at < 0) at = place(block, TEXT("\r\nx-forwarded-for: "));
-    if (at < 0) return none;
-    const char *start = block.at + at + 19, *end = start, *last = block.at + block.size;
-    while (end < last && is_address[(unsigned char)*end]) end++;
-    return last - end >= 2 && end[0] == '\r' && end[1] == '\n' ? (Span){start, end - start} : none;
-}
-
-/* The known head of a request for a link, borrowed; NULL for none, or with an exception. */
-static PyObject *known_head(PyObject *known, Span message, Span *target, Span *forwarded)
-{
-    const char *start = message.at + 4, *end = message.at + message.size, *at = start + 3;
-    if (message.size < 20 || memcmp(message.at, "GET /c/", 7)) return NULL;
-    while (at < end && is_target[(unsigned char)*at]) at++;
-    if (at == start + 3 || end - at < 11 || memcmp(at, " HTTP/1.1\r\n", 11)) return NULL;
-    if (memchr(at, 0, (size_t)(end - at))) return NULL;
-    *target = (Span){start, at - start};
-    const Span block = {at + 9, end - at - 9};
-    *forwarded = addresses(block);
-    const char *behind = forwarded->at + forwarded->size;
-    const Span without[] = {{block.at, forwarded->at - block.at}, TEXT("\0"), {behind, end - behind}};
-    PyObject *key = forwarded->size ? joined(without, MANY(without)) : joined(&block, 1);
-    PyObject *head = key ? PyDict_GetItemWithError(known, key) : NULL;
-    Py_XDECREF(key);
-    return head;
 }
 
 static PyObject *find_head(PyObject *module, PyObject *const *given, Py_ssize_t many)
@@ -361,6 +128,24 @@ static PyObject *find_head(PyObject *module, PyObject *const *given, Py_ssize_t 
     return found;
 }
 
+static PyObject *find_post(PyObject *module, PyObject *const *given, Py_ssize_t many)
+{
+    Span message, body, forwarded;
+    if (many != 2 || !PyDict_CheckExact(given[0])) return PyErr_Format(PyExc_TypeError, "a dict and a message");
+    if (read_spans(given + 1, 1, "b", &message) < 0) return NULL;
+    PyObject *post = known_post(given[0], message, &body, &forwarded);
+    if (!post && PyErr_Occurred()) return NULL;
+    if (!post) Py_RETURN_NONE;
+    Py_INCREF(post);
+    PyObject *from = forwarded.size ? joined(&forwarded, 1) : PyObject_GetAttr(post, names[FORWARDED]);
+    PyObject *said = joined(&body, 1);
+    PyObject *found = from && said ? PyTuple_Pack(3, post, from, said) : NULL;
+    Py_DECREF(post);
+    Py_XDECREF(from);
+    Py_XDECREF(said);
+    return found;
+}
+
 /* What a click holds on to is let go of at the end, whatever the end. */
 typedef struct {
     PyObject *held[64];
@@ -374,9 +159,44 @@ static PyObject *hold(Holder *holder, PyObject *object)
     return holder->held[holder->many++] = object;
 }
 
+/* Where types with slots keep an attribute, 0 for types without; each name is one of at most two types. */
+typedef struct {
+    PyTypeObject *type;
+    Py_ssize_t offset;
+} Slot;
+static Slot slots[NAMES][2];
+
+static void learn_slot(PyTypeObject *type, int name)
+{
+    Slot *slot = &slots[name][slots[name][0].type != NULL];
+    if (slot->type) return;
+    *slot = (Slot){(PyTypeObject *)Py_NewRef(type), 0};
+    PyObject *found = PyObject_GetAttr((PyObject *)type, names[name]);
+    if (found && Py_IS_TYPE(found, &PyMemberDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found))) {
+        const PyMemberDef *member = ((PyMemberDescrObject *)found)->d_member;
+        if (member->type == T_OBJECT_EX) slot->offset = member->offset;
+    }
+    Py_XDECREF(found);
+    PyErr_Clear();
+}
+
+/* An attribute, read where the type's slot has it. */
+static PyObject *attribute(PyObject *object, int name)
+{
+    for (int i = 0; i < 2; i++) {
+        if (Py_TYPE(object) != slots[name][i].type) continue;
+        Py_ssize_t offset = slots[name][i].offset;
+        PyObject *value = offset ? *(PyObject **)((char *)object + offset) : NULL;
+        return value ? Py_NewRef(value) : PyObject_GetAttr(object, names[name]);
+    }
+    PyObject *value = PyObject_GetAttr(object, names[name]);
+    if (value) learn_slot(Py_TYPE(object), name);
+    return value;
+}
+
 static PyObject *get(Holder *holder, PyObject *object, int name)
 {
-    return object ? hold(holder, PyObject_GetAttr(object, names[name])) : NULL;
+    return object ? hold(holder, attribute(object, name)) : NULL;
 }
 
 /* A value of a dict; NULL for none, or with an exception. */
@@ -401,9 +221,9 @@ typedef struct {
     int bits, is_unusual;
 } Tally;
 
-static long long number_of(PyObject *window, PyObject *name)
+static long long number_of(PyObject *object, int name)
 {
-    PyObject *number = PyObject_GetAttr(window, name);
+    PyObject *number = attribute(object, name);
     long long value = number ? PyLong_AsLongLong(number) : -1;
     Py_XDECREF(number);
     return value;
@@ -441,9 +261,9 @@ static int look(Holder *holder, PyObject *window, PyObject *key, long long most,
     int is_heavy = PySet_GET_SIZE(heavy) ? PySet_Contains(heavy, key) : 0;
     if (is_heavy < 0) return -1;
     tally->is_unusual = !tally->seen && PyDict_GET_SIZE(tally->counts) >= most;
-    if (is_heavy || tally->seen >= number_of(window, names[ALARM])) {
-        tally->bits = (int)number_of(window, names[BIT]);
-        tally->is_unusual |= tally->seen < number_of(window, names[LIMIT]);
+    if (is_heavy || tally->seen >= number_of(window, ALARM)) {
+        tally->bits = (int)number_of(window, BIT);
+        tally->is_unusual |= tally->seen < number_of(window, LIMIT);
     }
     return PyErr_Occurred() ? -1 : 0;
 }
@@ -465,11 +285,11 @@ static int look_at_pair(Holder *holder, PyObject *pairs, PyObject *link, PyObjec
     if (!tally->seen) {
         PyObject *earlier = item(holder, before, link);
         if (earlier && PyDict_CheckExact(earlier)) tally->bits = PyDict_Contains(earlier, visitor);
-        tally->is_unusual = number_of(pairs, names[HELD]) >= most;
+        tally->is_unusual = number_of(pairs, HELD) >= most;
     }
-    if (tally->seen >= number_of(pairs, names[LIMIT])) {
-        tally->bits |= (int)number_of(pairs, names[BIT]);
-    } else if (tally->seen >= number_of(pairs, names[ALARM]) || number_of(pairs, names[PEAKS]) || PySet_GET_SIZE(heavy)) {
+    if (tally->seen >= number_of(pairs, LIMIT)) {
+        tally->bits |= (int)number_of(pairs, BIT);
+    } else if (tally->seen >= number_of(pairs, ALARM) || number_of(pairs, PEAKS) || PySet_GET_SIZE(heavy)) {
         tally->is_unusual = 1;
     }
     return PyErr_Occurred() ? -1 : 0;
@@ -505,7 +325,7 @@ static int count_everywhere(PyObject *windows, PyObject *const *keys, const Tall
     }
     if (!tallies[PAIRS].counts || tallies[PAIRS].seen) return 0;
     PyObject *pairs = PyTuple_GET_ITEM(windows, PAIRS);
-    PyObject *held = PyLong_FromLongLong(number_of(pairs, names[HELD]) + 1);
+    PyObject *held = PyLong_FromLongLong(number_of(pairs, HELD) + 1);
     int failed = held ? PyObject_SetAttr(pairs, names[HELD], held) : -1;
     Py_XDECREF(held);
     return failed;
@@ -533,7 +353,10 @@ static long long milliseconds(void)
 }
 
 /* What `Edge.kit` holds. */
-enum { PATHS, SALTS, ORGANIZATIONS, VELOCITY, JUDGE, PLACES, STAMP, RANDOM_BYTES, RFC3339, REASONS, DRAWN_BYTES, KIT };
+enum {
+    PATHS, SALTS, ORGANIZATIONS, VELOCITY, JUDGE, PLACES, STAMP, RANDOM_BYTES, RFC3339, REASONS, DRAWN_BYTES, LANDING,
+    VISITOR_BEHIND, KIT
+};
 
 /* One day's hash of a visitor, empty without a salt of that day. -1 with an exception. */
 static int put_hash(Holder *holder, PyObject *salts, long long day, Span *visitor, char text[32], Span *hash)
@@ -555,80 +378,150 @@ static int note_click(Holder *holder, PyObject *velocity, PyObject *const *keys)
     return click && clicks ? PyList_Append(clicks, click) : -1;
 }
 
-/* The link and the head of a usual click: no query, no proxy, nobody who opted out; a link without dates. */
-static int find_both(Holder *holder, PyObject *paths, PyObject *known, Span message, PyObject **head, PyObject **link)
+/* A click while it is taken. `address` and `prefix` are the visitor's. */
+typedef struct {
+    PyObject *head, *link, *address, *prefix;
+    Span query;
+    int is_opted_out;
+} Click;
+
+/* Whom a click is of: of the connection's address, or behind proxies of another. 0 when Python should find out. */
+static int find_visitor(Holder *holder, PyObject *const *kit, Span forwarded, Click *click)
 {
+    PyObject *said = get(holder, click->head, FORWARDED);
+    if (!said) return 0;
+    if (forwarded.size) said = hold(holder, joined(&forwarded, 1));
+    if (!said || !PyObject_IsTrue(said)) return said != NULL;
+    PyObject *found = hold(holder, PyObject_CallFunctionObjArgs(kit[VISITOR_BEHIND], click->address, said, NULL));
+    if (!found || found == Py_None) return 0;
+    if (!PyTuple_CheckExact(found) || PyTuple_GET_SIZE(found) != 2) {
+        PyErr_SetString(PyExc_TypeError, "a visitor is an address and its prefix");
+        return 0;
+    }
+    click->address = PyTuple_GET_ITEM(found, 0);
+    click->prefix = PyTuple_GET_ITEM(found, 1);
+    return 1;
+}
+
+/* Head, link, parameters and visitor of a usual click. */
+static int find_all(Holder *holder, PyObject *const *given, Span message, Click *click, Parameters *parameters)
+{
+    PyObject *const *kit = &PyTuple_GET_ITEM(given[0], 0);
     Span target, forwarded, host;
-    *head = known_head(known, message, &target, &forwarded);
-    if (!*head || forwarded.size || memchr(target.at, '?', (size_t)target.size)) return 0;
-    Py_INCREF(hold(holder, *head));
-    PyObject *named = get(holder, *head, HOST), *from = get(holder, *head, FORWARDED);
-    if (!named || !from || PyObject_IsTrue(from) || get(holder, *head, IS_OPTED_OUT) != Py_False) return 0;
-    if (read_spans(&named, 1, "b", &host) < 0) return 0;
+    click->head = known_head(given[1], message, &target, &forwarded);
+    if (!click->head) return 0;
+    hold(holder, Py_NewRef(click->head));
+    PyObject *named = get(holder, click->head, HOST), *opted_out = get(holder, click->head, IS_OPTED_OUT);
+    if (!named || !opted_out || read_spans(&named, 1, "b", &host) < 0) return 0;
+    click->is_opted_out = opted_out == Py_True;
+    const char *mark = memchr(target.at, '?', (size_t)target.size);
+    if (mark) {
+        click->query = (Span){mark + 1, target.at + target.size - mark - 1};
+        target.size = mark - target.at;
+    }
     const Span path[] = {target, TEXT(" "), host};
-    *link = item(holder, paths, hold(holder, joined(path, MANY(path))));
-    return *link && get(holder, *link, IS_STALE) == Py_False && get(holder, *link, IS_ALWAYS_OPEN) == Py_True;
+    click->link = item(holder, kit[PATHS], hold(holder, joined(path, MANY(path))));
+    if (!click->link || get(holder, click->link, IS_STALE) != Py_False) return 0;
+    if (click->query.size) {
+        PyObject *own_names = get(holder, click->link, OWN_NAMES);
+        if (!own_names || read_parameters(parameters, click->query, kit[LANDING], own_names) <= 0) return 0;
+    }
+    return find_visitor(holder, kit, forwarded, click);
 }
 
 /* An organization's windows at a time, and how many keys each may have; NULL when Python should bring them there. */
 static PyObject *windows_at(Holder *holder, PyObject *counts, long long now_ms, long long *most)
 {
     if (!counts) return NULL;
-    long long starts_ms = number_of(counts, names[STARTS_MS]), ends_ms = number_of(counts, names[ENDS_MS]);
-    *most = number_of(counts, names[MOST]);
+    long long starts_ms = number_of(counts, STARTS_MS), ends_ms = number_of(counts, ENDS_MS);
+    *most = number_of(counts, MOST);
     return starts_ms <= now_ms && now_ms < ends_ms && !PyErr_Occurred() ? get(holder, counts, WINDOWS) : NULL;
 }
 
-/* The members that the judge remembers for a header set, a network and some reasons; NULL when it has to judge. */
+/* The members that the judge has for a header set, a network and some reasons: those it remembers, else new ones. */
 static PyObject *verdict(Holder *holder, PyObject *judge, PyObject *evidence, PyObject *place, PyObject *reasons)
 {
     PyObject *verdicts = get(holder, evidence, VERDICTS);
-    if (!verdicts || verdicts == Py_None || !place || !reasons) return NULL;
-    if (get(holder, verdicts, VERSIONS) != get(holder, judge, VERSIONS)) return NULL;
-    return item(holder, verdicts, hold(holder, PyTuple_Pack(2, place, reasons)));
+    if (!verdicts || !place || !reasons) return NULL;
+    if (verdicts != Py_None && get(holder, verdicts, VERSIONS) == get(holder, judge, VERSIONS)) {
+        PyObject *members = item(holder, verdicts, hold(holder, PyTuple_Pack(2, place, reasons)));
+        if (members || PyErr_Occurred()) return members;
+    }
+    return hold(holder, PyObject_CallMethodObjArgs(judge, names[MEMBERS], evidence, place, reasons, NULL));
+}
+
+/* Where an address is, from the memory of those asked for last, else from the tables. */
+static PyObject *place_of(Holder *holder, PyObject *places, PyObject *address)
+{
+    PyObject *known = item(holder, get(holder, places, CACHE), address);
+    if (known || PyErr_Occurred()) return known;
+    return hold(holder, PyObject_CallMethodObjArgs(places, names[FIND], address, NULL));
+}
+
+/* Both days' hashes of a visitor, empty for who opted out. -1 with an exception. */
+static int put_hashes(Holder *holder, PyObject *salts, long long at_ms, const Click *click, PyObject *organization,
+                      char texts[2][32], Span *parts)
+{
+    Span visitor[4];
+    parts[TODAY] = parts[DAY_BEFORE] = nothing;
+    PyObject *agent = get(holder, click->head, USER_AGENT), *const said[] = {organization, click->address, agent};
+    if (!agent || read_spans(said, 3, "bsb", visitor + 1) < 0) return -1;
+    if (click->is_opted_out) return 0;
+    if (put_hash(holder, salts, at_ms / DAY_MS, visitor, texts[0], &parts[TODAY]) < 0) return -1;
+    if (at_ms % DAY_MS >= MIDNIGHT_MS) return 0; /* as `visitor_hashes` has it */
+    return put_hash(holder, salts, at_ms / DAY_MS - 1, visitor, texts[1], &parts[DAY_BEFORE]);
 }
 
 /* Arguments as `usual_click`'s. NULL without an exception: nothing was counted, and Python takes the click. */
 static PyObject *take(Holder *holder, PyObject *const *given)
 {
-    Span message, visitor[4], parts[PARTS];
+    Span message, parts[PARTS];
     char hashes[2][32];
-    PyObject *const *kit = &PyTuple_GET_ITEM(given[0], 0), *head, *link;
+    Click click = {.address = given[2], .prefix = given[3]};
+    Parameters parameters;
+    parameters.landing.size = parameters.identifiers.size = parameters.passed.size = 0;
+    parameters.landing.is_full = parameters.identifiers.is_full = parameters.passed.is_full = 0;
+    PyObject *const *kit = &PyTuple_GET_ITEM(given[0], 0);
     if (read_spans(given + 4, 1, "b", &message) < 0) return NULL;
-    if (!find_both(holder, kit[PATHS], given[1], message, &head, &link)) return NULL;
+    if (!find_all(holder, given, message, &click, &parameters)) return NULL;
 
-    PyObject *stamp = hold(holder, PyObject_CallNoArgs(kit[STAMP]));
+    PyObject *stamp = hold(holder, PyObject_CallNoArgs(kit[STAMP])), *organization = get(holder, click.link, ORGANIZATION);
     long long at_ms = stamp ? PyLong_AsLongLong(stamp) : -1;
-    PyObject *organization = get(holder, link, ORGANIZATION), *agent = get(holder, head, USER_AGENT);
-    PyObject *const of_visitor[] = {organization, given[2], agent};
-    if (at_ms < 0 || !organization || !agent || read_spans(of_visitor, 3, "bsb", visitor + 1) < 0) return NULL;
-    if (put_hash(holder, kit[SALTS], at_ms / DAY_MS, visitor, hashes[0], &parts[TODAY]) < 0) return NULL;
-    parts[DAY_BEFORE] = (Span){"", 0}; /* as `visitor_hashes` has it: both, in the half hour after midnight */
-    if (at_ms % DAY_MS < MIDNIGHT_MS &&
-        put_hash(holder, kit[SALTS], at_ms / DAY_MS - 1, visitor, hashes[1], &parts[DAY_BEFORE]) < 0) return NULL;
+    if (at_ms < 0 || !organization) return NULL;
+    if (at_ms < number_of(click.link, OPENS_MS) || at_ms >= number_of(click.link, CLOSES_MS)) return NULL;
+    if (put_hashes(holder, kit[SALTS], at_ms, &click, organization, hashes, parts) < 0) return NULL;
 
     Tally tallies[ALL_WINDOWS] = {{0}};
     long long most, now_ms = milliseconds(); /* not the stamp, which stands still when the clock was set back */
     PyObject *today = hold(holder, PyUnicode_FromStringAndSize(hashes[0], parts[TODAY].size));
-    PyObject *const keys[ALL_WINDOWS] = {today, today, given[3], get(holder, link, LINK_ID), organization};
+    PyObject *const keys[ALL_WINDOWS] = {today, today, click.prefix, get(holder, click.link, LINK_ID), organization};
     PyObject *windows = windows_at(holder, item(holder, kit[ORGANIZATIONS], organization), now_ms, &most);
     PyObject *litter = get(holder, kit[VELOCITY], LITTER);
     if (!today || !keys[LINKS] || !windows || !litter || PyObject_IsTrue(litter)) return NULL;
     int bits = look_everywhere(holder, windows, keys, most, tallies);
     if (bits < 0 || bits >= PyTuple_GET_SIZE(kit[REASONS])) return NULL;
 
-    PyObject *place = item(holder, get(holder, kit[PLACES], CACHE), given[2]), *evidence = get(holder, head, EVIDENCE);
+    PyObject *place = place_of(holder, kit[PLACES], click.address), *evidence = get(holder, click.head, EVIDENCE);
     PyObject *judged = verdict(holder, kit[JUDGE], evidence, place, PyTuple_GET_ITEM(kit[REASONS], bits));
     if (!judged) return NULL;
-    PyObject *at = hold(holder, PyObject_CallOneArg(kit[RFC3339], stamp));
-    PyObject *drawn = hold(holder, PyObject_CallOneArg(kit[RANDOM_BYTES], kit[DRAWN_BYTES]));
-    PyObject *const texts[] = {at, drawn, get(holder, link, LEAF), judged, get(holder, head, LEAF), get(holder, head, EXPIRING)};
+    PyObject *const texts[] = {
+        hold(holder, PyObject_CallOneArg(kit[RFC3339], stamp)), hold(holder, PyObject_CallOneArg(kit[RANDOM_BYTES], kit[DRAWN_BYTES])),
+        get(holder, click.link, LEAF), judged, get(holder, click.head, LEAF), get(holder, click.head, EXPIRING),
+    };
     for (int i = 0; i < MANY(texts); i++) if (!texts[i]) return NULL;
-    if (read_spans(texts, MANY(texts), "sbssss", parts) < 0 || read_spans(given + 3, 1, "s", &parts[PREFIX]) < 0) return NULL;
-    PyObject *event = hold(holder, make_event(at_ms, parts, 0));
-    if (!event || count_everywhere(windows, keys, tallies) < 0 || note_click(holder, kit[VELOCITY], keys) < 0) return NULL;
-    PyObject *const *made = &PyTuple_GET_ITEM(event, 0);
-    return PyTuple_Pack(4, link, made[0], made[1], made[2]);
+    if (read_spans(texts, MANY(texts), "sbssss", parts) < 0) return NULL;
+    if (read_spans(&click.prefix, 1, "s", &parts[PREFIX]) < 0) return NULL;
+    const Text *landing = &parameters.landing, *identifiers = &parameters.identifiers, *passed = &parameters.passed;
+    const Span of_query[] = {
+        {landing->at, landing->size}, {identifiers->at, click.is_opted_out ? 0 : identifiers->size}, {passed->at, passed->size},
+    };
+    PyObject *event = hold(holder, make_event(at_ms, parts, of_query[0], of_query[1], click.is_opted_out));
+    PyObject *passed_on = hold(holder, joined(&of_query[2], 1));
+    if (!event || !passed_on || count_everywhere(windows, keys, tallies) < 0) return NULL;
+    if (note_click(holder, kit[VELOCITY], keys) < 0) return NULL;
+    PyObject *const *parts_of = &PyTuple_GET_ITEM(event, 0);
+    PyObject *made = hold(holder, PyTuple_Pack(3, click.link, passed_on, parts_of[0]));
+    return made ? PyTuple_Pack(4, organization, parts_of[1], parts_of[2], made) : NULL;
 }
 
 /* Arguments: kit, known heads, address, prefix, message. */
@@ -646,16 +539,17 @@ static PyObject *usual_click(PyObject *module, PyObject *const *given, Py_ssize_
     Py_RETURN_NONE;
 }
 
-/* Arguments: Location before the ID and behind it, key, head and middle of it, what answers begin with, event, flags. */
+/* Arguments: Location before the parameters and behind the ID, key, head and middle of it, what answers begin with, what
+ * is passed on, event, flags. */
 static PyObject *answer_found(PyObject *module, PyObject *const *given, Py_ssize_t many)
 {
-    Span a[3];
+    Span a[4];
     char id[63];
-    if (many != 8) return PyErr_Format(PyExc_TypeError, "eight arguments are needed");
-    PyObject *const of_answer[] = {given[0], given[1], given[5]};
-    PyObject *const of_id[] = {given[2], given[3], given[4], given[6], given[7]};
-    if (read_spans(of_answer, 3, "bbb", a) < 0 || put_click_id(of_id, id) < 0) return NULL;
-    const Span answer[] = {a[2], a[0], ARRAY(id), a[1], TEXT("\r\n\r\n")};
+    if (many != 9) return PyErr_Format(PyExc_TypeError, "nine arguments are needed");
+    PyObject *const of_answer[] = {given[0], given[1], given[5], given[6]};
+    PyObject *const of_id[] = {given[2], given[3], given[4], given[7], given[8]};
+    if (read_spans(of_answer, 4, "bbbb", a) < 0 || put_click_id(of_id, id) < 0) return NULL;
+    const Span answer[] = {a[2], a[0], a[3], TEXT("inf_click_id="), ARRAY(id), a[1], TEXT("\r\n\r\n")};
     return joined(answer, MANY(answer));
 }
 
@@ -663,7 +557,7 @@ static PyObject *answer_found(PyObject *module, PyObject *const *given, Py_ssize
 
 static PyMethodDef functions[] = {
     FUNCTION(sha256), FUNCTION(visitor_hash), FUNCTION(prepare_key), FUNCTION(sign), FUNCTION(mint),
-    FUNCTION(click_event), FUNCTION(join_line), FUNCTION(find_head), FUNCTION(count_usual), FUNCTION(usual_click),
+    FUNCTION(uuid_text), FUNCTION(opened), FUNCTION(keyed_event_id), FUNCTION(commitment), FUNCTION(click_event), FUNCTION(join_line), FUNCTION(find_head), FUNCTION(find_post), FUNCTION(count_usual), FUNCTION(usual_click),
     FUNCTION(answer_found), {NULL},
 };
 
@@ -674,21 +568,18 @@ PyMODINIT_FUNC PyInit__clicks(void)
     static const char *const attributes[NAMES] = {
         "now", "before", "heavy_before", "alarm", "limit", "bit", "peaks", "held", "windows", "most", "starts_ms",
         "ends_ms", "clicks", "litter", "forwarded", "host", "evidence", "is_opted_out", "leaf", "expiring",
-        "user_agent", "verdicts", "versions", "is_stale", "is_always_open", "organization", "link_id", "cache",
+        "user_agent", "verdicts", "versions", "is_stale", "opens_ms", "closes_ms", "organization", "link_id", "own_names",
+        "cache", "find", "members",
     };
     for (int i = 0; i < NAMES; i++) {
         if (!names[i] && !(names[i] = PyUnicode_InternFromString(attributes[i]))) return NULL;
     }
-    for (int i = 1; i < 128; i++) {
-        int is_digit = i >= '0' && i <= '9', letter = i | 32;
-        is_address[i] = is_digit || (letter >= 'a' && letter <= 'f') || strchr(".:, ", i);
-        is_target[i] = is_digit || (letter >= 'a' && letter <= 'z') || strchr("_-.~!$&'()*+,;=:@/?%", i);
-    }
+    make_letters();
+    make_classes();
+    make_crc_tables();
     compress = best_compress();
-    PyObject *zlib = PyImport_ImportModule("zlib");
-    crc32_of = zlib ? PyObject_GetAttrString(zlib, "crc32") : NULL;
-    Py_XDECREF(zlib);
-    PyObject *module = crc32_of ? PyModule_Create(&definition) : NULL;
+    checksum = best_checksum();
+    PyObject *module = PyModule_Create(&definition);
     if (module && PyModule_AddStringConstant(module, "SOURCES", SOURCES) < 0) Py_CLEAR(module);
     return module;
 }

@@ -13,7 +13,6 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -23,14 +22,10 @@ from stackfluence.errors import OperationRefused, StackfluenceError
 from stackfluence.operations.perform import OPERATIONS, perform
 from stackfluence.operations.site import Site
 from stackfluence.operations.watch import watch
+from stackfluence.processes import operator_socket
 from stackfluence.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-def operator_socket(settings: Settings) -> Path:
-    """Return the Unix socket on which a core of this data directory takes commands."""
-    return settings.data_path / "operator.sock"
 
 
 def listen_for_operators(settings: Settings) -> socket.socket:

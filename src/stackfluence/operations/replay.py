@@ -22,15 +22,17 @@ import msgspec
 from stackfluence.catalog import CatalogNumbers
 from stackfluence.errors import JournalDiverged, OperationRefused, SchemaTooNew
 from stackfluence.events import turn as turns
-from stackfluence.events.event import NOTHING, SCHEMA_VERSION, half_hash, read_leaf
+from stackfluence.events.event import NOTHING, half_hash, read_leaf
 from stackfluence.events.seal import Opening, Seal, check_view, hash_public, root
 from stackfluence.events.seal_book import SealBook
 from stackfluence.events.segment_file import sync_directory
+from stackfluence.events.staging import memory, stage_lines
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import LOADER_SETTINGS, Session
 from stackfluence.events.turn import RETENTION_DAYS, Desk, Turn
 from stackfluence.names import new_id
-from stackfluence.operations.site import UNFINISHED, Site, Tell, open_site, told
+from stackfluence.operations.site import Site, Tell, open_site, told
+from stackfluence.processes import UNFINISHED
 from stackfluence.settings import read_settings
 
 SQL = read_statements(Path(__file__).with_name("replay.sql"))
@@ -173,10 +175,10 @@ def _note_seal(given: _Given, exported: _Exported) -> None:
 def _load(desk: Desk, book: SealBook, node: str, lines: dict[int, bytes], given: _Given) -> None:
     """Load some lines of a node with the loader's statements; those that are in the store already are left."""
     ordered = [lines[seq] for seq in sorted(lines)]
-    desk.session.run(turns.SQL["receive_segments"])
-    desk.session.upload("staged_files", ("name", "content"), [("replay", b"".join(ordered).removesuffix(b"\n"))])
-    desk.session.run(turns.SQL["stage_lines"], node=node, schema_version=SCHEMA_VERSION)
-    desk.session.run(turns.SQL["forget_segments"])
+    with memory() as file:
+        file.writelines(ordered)
+        file.flush()
+        stage_lines(desk.session, node, [("replay", file)], is_embedded=desk.is_embedded)
     staged = desk.session.row(turns.SQL["staged_segments"])
     if staged["too_new"]:
         raise SchemaTooNew(f"Lines of {node}.")
