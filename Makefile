@@ -7,6 +7,8 @@ NATIVE := src/stackfluence/native
 VENDOR := tests/vendor
 SNIPPET := snippet
 export TZ := UTC
+unexport PYTHONDONTWRITEBYTECODE  # images of Python often set it: each process would compile all of the source again
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps  # a lock names all there is to install
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo snippet test check check-types check-sql bench bench-bots lock clean
@@ -21,12 +23,12 @@ $(VENV)/.python: pyproject.toml
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.python requirements.lock
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(PIP) --require-hashes --no-compile -r requirements-dev.lock
 	@touch $@
 
 $(LISTS)/built/manifest.json: $(VENV)/.run $(LISTS)/package-lock.json $(LISTS)/build.py
