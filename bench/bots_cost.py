@@ -89,7 +89,7 @@ def _warm(judge: Judge, sets: list[corpora.HeaderSet]) -> dict[str, float]:
         batch = clicks[start : start + BATCH]
         began = time.perf_counter_ns()
         for block, _, _ in batch:
-            heads.find(block.data)
+            find_head(heads.known, block.data)
         found = time.perf_counter_ns()
         for number, (block, address, prefix) in enumerate(batch):
             link = LINK_IDS[number % len(LINK_IDS)]

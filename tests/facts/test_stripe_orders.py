@@ -10,7 +10,8 @@ import pytest
 
 from stackfluence.collect import stripe_checkout
 from stackfluence.collect.documents import read_document
-from stackfluence.collect.payloads import Payload, fill, keyed_event_id
+from stackfluence.collect.payloads import Payload, fill
+from stackfluence.collect.recording import keyed_event_id
 from stackfluence.events.event import Leaf
 from stackfluence.facts import derive_orders
 from tests.collect.vendors import Document, stripe_event, stripe_object
@@ -73,8 +74,8 @@ def deliver(days: Days, event: Document) -> None:
     names = ("order_id", "payment_id", "shop", "original_order_id", "refund_amount_cents", "reason", "currency",
              "conversion_type", "revenue_cents", "trust_tier")  # fmt: skip
     fields: dict[str, Any] = {name: getattr(leaf, name) for name in names}
-    digest = keyed_event_id(days.organization_id, told.event_type, told.key, "stripe").hex()
-    days.event(told.event_type, event["created"] * 1000 - DAY_START_MS, event_id=digest, **fields)
+    event_id = keyed_event_id(days.organization_id, f"stripe\0{told.event_type}", told.key)
+    days.event(told.event_type, event["created"] * 1000 - DAY_START_MS, event_id=event_id, **fields)
 
 
 @pytest.mark.parametrize(

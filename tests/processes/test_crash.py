@@ -64,8 +64,8 @@ async def crash(running: Serving, rounds: int, seed: int) -> Answers:
     return crowd.answers
 
 
-async def stand_still(running: Serving) -> Answers:
-    """Run a crowd; stop the core, take the catalog away, kill the edge; put all back when clicks are answered again."""
+async def stand_still(running: Serving, seconds: float = 1.0) -> Answers:
+    """Run a crowd; stop the core, take the catalog away, kill the edge; put all back after clicks for some seconds."""
     crowd, stop = crowd_at(running), asyncio.Event()
     crowding = asyncio.create_task(crowd.run(stop))
     await asyncio.sleep(2.0)  # the edge has the links on its disk
@@ -76,7 +76,7 @@ async def stand_still(running: Serving) -> Answers:
         path.rename(path.with_name(f"away-{path.name}"))
     await kill(running, "edge-0")
     await go_on(crowd.answers.clicks, "no click was answered meanwhile")
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(seconds)
     for path in files:
         path.with_name(f"away-{path.name}").rename(path)
     os.kill(core, signal.SIGCONT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -69,6 +70,11 @@ class PageServer(ThreadingHTTPServer):
         self.pages: dict[str, tuple[dict[str, str], str]] = {}
         self.port = int(self.server_address[1])
         self.targets: list[str] = []
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that was closed before it had its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def asked(self, target: str) -> bool:
         """Whether somebody asked for a path and query."""

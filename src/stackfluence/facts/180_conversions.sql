@@ -10,8 +10,8 @@
 --            as many as usual, and the creator's clicks are fewer than these. Clicks conflict when browsers tell of
 --            clicks of several creators for one order. The commission base is merchandise after discounts, without
 --            tax, shipping and gift cards that were sold; where the parts aren't told, revenue without tax and
---            shipping. What comes back takes the same share of it as of the revenue. A test, an order that nobody told of
---            whose word the policy takes, and one that no touch is credited with can't be billed.
+--            shipping. What comes back takes the same share of it as of the revenue. A test, an order that nobody
+--            told of whose word the policy takes, and one that no touch is credited with can't be billed.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 

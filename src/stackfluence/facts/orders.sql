@@ -25,6 +25,7 @@ order by day;
 select 1 as found
 from order_places
 where organization_id = {organization_id:String} and load_number <= {as_of:UInt64} and notEmpty(payments)
+order by organization_id
 limit 1;
 
 -- name: words_of_day
