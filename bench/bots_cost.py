@@ -14,7 +14,7 @@ from bench import corpora
 from bench.detectors import sample
 from stackfluence.click import bot_score
 from stackfluence.click.geo import Places
-from stackfluence.click.head import Head, Heads, evidence, kept_headers
+from stackfluence.click.head import Head, Heads, evidence, find_head, kept_headers
 from stackfluence.click.judge import Judge
 from stackfluence.click.request import Request
 from stackfluence.click.server import Connection
