@@ -15,7 +15,6 @@
 
 #define TEXT_OF(literal) ((Span){literal, sizeof(literal) - 1})
 #define VARINT_BYTES 10
-#define TEXTS_AT_ONCE 128 /* the system takes 1024 pieces in a call, and a text is two */
 #define LARGE_PAGE ((size_t)2 << 20)
 
 typedef struct {
@@ -82,13 +81,14 @@ static inline char *more(Bytes *bytes, size_t size)
     return bytes->at + bytes->size - size;
 }
 
-/* Room that is known beforehand, in large pages where the system has them: what is read here and there stays near. */
+/* Make room in empty bytes for more than `size`, in large pages where the system has them: it is read here and there. */
 static int reserve(Bytes *bytes, size_t size)
 {
     size_t room = (size / LARGE_PAGE + 1) * LARGE_PAGE;
-    bytes->at = aligned_alloc(LARGE_PAGE, room);
+    if (bytes->room >= room) return 0;
+    free(bytes->at);
+    *bytes = (Bytes){aligned_alloc(LARGE_PAGE, room), 0, room};
     if (!bytes->at) return ENOMEM;
-    bytes->room = room;
 #ifdef MADV_HUGEPAGE
     madvise(bytes->at, room, MADV_HUGEPAGE);
 #endif

@@ -31,11 +31,11 @@ typedef struct {
 } Line;
 
 /* What isn't a field behind the journal's position. `quarantine_reason` is empty: a text of no bytes is a zero. */
-enum { SEGMENT, SIZE, LEAF_HASH, ORGANIZATION, SEQ, IS_GOOD, IS_TOO_NEW, REASON, OTHERS_MANY };
+enum { SEGMENT, SIZE, LEAF_HASH, ORGANIZATION, SEQ, IS_GOOD, IS_TOO_NEW, REASON, LEAF, KEPT, EXPIRING, OTHERS_MANY };
 static const Field OTHERS[OTHERS_MANY] = {
     FIELD(file, A_WORD), FIELD(size, NUMBER, "UInt64", 8), FIELD(leaf_hash, TEXT, "FixedString(32)"),
     FIELD(organization_id, A_WORD), FIELD(seq, NUMBER, "UInt64", 8), FIELD(is_good, A_FLAG), FIELD(is_too_new, A_FLAG),
-    FIELD(quarantine_reason, A_TEXT),
+    FIELD(quarantine_reason, A_TEXT), FIELD(leaf, A_TEXT), FIELD(kept, A_TEXT), FIELD(expiring, A_TEXT),
 };
 
 typedef struct {
@@ -45,6 +45,7 @@ typedef struct {
     Bytes start, node; /* of a leaf: what stands before its organization, and what behind */
     Bytes lines;       /* of Line: all that aren't empty */
     Bytes rows, odd;   /* of Line *: traffic, in the order of the table `events`; and what isn't read */
+    size_t read;
     Column others[OTHERS_MANY], columns[FIELDS_MANY];
 } Work;
 
@@ -204,7 +205,8 @@ static int put_others(Column *others, const Line *line)
 {
     return put_word(&others[SEGMENT].words, line->segment) | put_number(&others[SIZE].bytes, line->whole.size)
         | put(&others[ORGANIZATION].words.places, &line->organization, sizeof line->organization)
-        | put_number(&others[SEQ].bytes, line->seq);
+        | put_number(&others[SEQ].bytes, line->seq) | put_text(&others[LEAF].bytes, line->leaf)
+        | put_text(&others[KEPT].bytes, line->kept) | put_text(&others[EXPIRING].bytes, line->expiring);
 }
 
 static int put_hashes(Bytes *hashes, Span *leaves, int many)
@@ -224,14 +226,27 @@ static void fetch(const Bytes *rows, size_t at)
     for (size_t n = 0; next < end && n < (*next)->whole.size; n += 64) __builtin_prefetch((*next)->whole.at + n);
 }
 
-/* Fill the columns. Of the rows those stay that could be read. */
+static int reserve_texts(Work *work)
+{
+    size_t sizes[3] = {0};
+    for (size_t at = 0; at < work->rows.size; at += sizeof(Line *)) {
+        const Line *line = *(Line **)(work->rows.at + at);
+        sizes[0] += VARINT_BYTES + line->leaf.size;
+        sizes[1] += VARINT_BYTES + line->kept.size;
+        sizes[2] += VARINT_BYTES + line->expiring.size;
+    }
+    return reserve(&work->others[LEAF].bytes, sizes[0]) | reserve(&work->others[KEPT].bytes, sizes[1])
+        | reserve(&work->others[EXPIRING].bytes, sizes[2]);
+}
+
+/* Fill the columns. */
 static int read_leaves(Work *work)
 {
-    const Line **rows = (const Line **)work->rows.at;
+    Line *const *rows = (Line *const *)work->rows.at;
     Bytes *hashes = &work->others[LEAF_HASH].bytes;
     Span leaves[2];
     size_t read = 0;
-    int error = 0;
+    int error = reserve_texts(work);
     for (size_t at = 0; at < work->rows.size && !error; at += sizeof *rows) {
         const Line *line = rows[at / sizeof *rows];
         Value values[FIELDS_MANY];
@@ -245,55 +260,41 @@ static int read_leaves(Work *work)
         error |= put_others(work->others, line);
         leaves[read % 2] = line->leaf;
         if (read % 2) error |= put_hashes(hashes, leaves, 2);
-        rows[read++] = line;
+        read++;
     }
     if (read % 2) error |= put_hashes(hashes, leaves, 1);
-    work->rows.size = read * sizeof *rows;
+    work->read = read;
     return error | put_many(&work->others[IS_GOOD].bytes, 1, read) | put_many(&work->others[IS_TOO_NEW].bytes, 0, read)
         | put_many(&work->others[REASON].bytes, 0, read);
 }
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
 
-/* Write a column of texts from where they lie; `part` is which of a line's. */
-static int write_texts(int file, const char *name, const Bytes *lines, size_t part)
-{
-    struct iovec pieces[2 * TEXTS_AT_ONCE];
-    char sizes[TEXTS_AT_ONCE][VARINT_BYTES];
-    int error = write_title(file, name, "String");
-    for (size_t at = 0; at < lines->size && !error;) {
-        int many = 0;
-        for (; many < TEXTS_AT_ONCE && at < lines->size; many++, at += sizeof(Line *)) {
-            const Span *text = (const Span *)(*(char **)(lines->at + at) + part);
-            if (at + 8 * sizeof(Line *) < lines->size) __builtin_prefetch(*(char **)(lines->at + at + 8 * sizeof(Line *)) + part);
-            for (size_t n = 0; n < text->size; n += 64) __builtin_prefetch(text->at + n);
-            pieces[2 * many] = (struct iovec){sizes[many], write_varint(sizes[many], text->size)};
-            pieces[2 * many + 1] = (struct iovec){(char *)text->at, text->size};
-        }
-        error = write_pieces(file, pieces, 2 * many);
-    }
-    return error;
-}
-
 static int write_odd(int file, const Bytes *odd)
 {
-    int error = write_head(file, 2, odd->size / sizeof(Line *));
-    if (!error) error = write_texts(file, "name", odd, offsetof(Line, segment));
-    return error ? error : write_texts(file, "content", odd, offsetof(Line, whole));
+    static const Field fields[] = {FIELD(name, A_TEXT), FIELD(content, A_TEXT)};
+    Column columns[2] = {0};
+    int error = 0;
+    for (size_t at = 0; at < odd->size && !error; at += sizeof(Line *)) {
+        const Line *line = *(Line **)(odd->at + at);
+        error = put_text(&columns[0].bytes, line->segment) | put_text(&columns[1].bytes, line->whole);
+    }
+    if (!error) error = write_head(file, 2, odd->size / sizeof(Line *));
+    for (int n = 0; n < 2 && !error; n++) error = write_column(file, fields + n, columns + n);
+    for (int n = 0; n < 2; n++) free_column(columns + n);
+    return error;
 }
 
 static int write_rows(int file, Work *work)
 {
-    uint64_t columns = OTHERS_MANY + 3;
+    uint64_t columns = OTHERS_MANY;
     for (int n = 0; n < FIELDS_MANY; n++) columns += FIELDS[n].type != NULL;
-    int error = write_head(file, columns, work->rows.size / sizeof(Line *));
+    int error = write_head(file, columns, work->read);
     for (int n = 0; n < OTHERS_MANY && !error; n++) error = write_column(file, OTHERS + n, work->others + n);
     for (int n = 0; n < FIELDS_MANY && !error; n++) {
         if (FIELDS[n].type) error = write_column(file, FIELDS + n, work->columns + n);
     }
-    if (!error) error = write_texts(file, "leaf", &work->rows, offsetof(Line, leaf));
-    if (!error) error = write_texts(file, "kept", &work->rows, offsetof(Line, kept));
-    return error ? error : write_texts(file, "expiring", &work->rows, offsetof(Line, expiring));
+    return error;
 }
 
 /* --- the whole of it -------------------------------------------------------------------------------------------- */
@@ -337,10 +338,7 @@ static int take(Work *work, Span node, int version, int staged, int odd)
 {
     size_t size = 0;
     int error = prepare(work, node, version) | sizes_of(work, &size);
-    if (!error && work->contents.room <= size) {
-        free(work->contents.at);
-        error = reserve(&work->contents, size);
-    }
+    if (!error) error = reserve(&work->contents, size);
     for (Py_ssize_t n = 0; n < work->segments_many && !error; n++) {
         Span content;
         error = read_segment(&work->contents, work->segments[n].file, &content);
@@ -349,13 +347,14 @@ static int take(Work *work, Span node, int version, int staged, int odd)
     if (!error) error = sort(work);
     if (!error) error = read_leaves(work);
     if (!error && work->odd.size) error = write_odd(odd, &work->odd);
-    return !error && work->rows.size ? write_rows(staged, work) : error;
+    return !error && work->read ? write_rows(staged, work) : error;
 }
 
 static void empty(Work *work)
 {
     Bytes *all[] = {&work->contents, &work->start, &work->node, &work->lines, &work->rows, &work->odd};
     for (size_t n = 0; n < sizeof all / sizeof *all; n++) all[n]->size = 0;
+    work->read = 0;
     for (int n = 0; n < OTHERS_MANY; n++) empty_column(work->others + n);
     for (int n = 0; n < FIELDS_MANY; n++) empty_column(work->columns + n);
 }
@@ -453,16 +452,33 @@ static PyObject *root_of(PyObject *module, PyObject *hashes)
     return PyBytes_FromStringAndSize((char *)digest, HASH_BYTES);
 }
 
-static PyMethodDef functions[] = {{"take_apart", take_apart, METH_VARARGS, NULL}, {"root_of", root_of, METH_O, NULL}, {NULL}};
+/* Take the processor's own instructions where it has them, or do without: the tests try both ways. */
+static void choose(int is_portable)
+{
+    checksum = is_portable ? checksum_portably : best_checksum();
+    compress = is_portable ? compress_portably : best_compress();
+    compress_two = is_portable ? compress_two_portably : best_compress_two();
+}
+
+static PyObject *be_portable(PyObject *module, PyObject *is_portable)
+{
+    choose(is_portable == Py_True);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"take_apart", take_apart, METH_VARARGS, NULL},
+    {"root_of", root_of, METH_O, NULL},
+    {"be_portable", be_portable, METH_O, NULL},
+    {NULL},
+};
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_lines", NULL, -1, functions};
 
 PyMODINIT_FUNC PyInit__lines(void)
 {
     make_crc_tables();
     make_nibbles();
-    checksum = best_checksum();
-    compress = best_compress();
-    compress_two = best_compress_two();
+    choose(0);
     PyObject *module = PyModule_Create(&definition);
     if (module && PyModule_AddStringConstant(module, "SOURCES", SOURCES) < 0) Py_CLEAR(module);
     return module;
