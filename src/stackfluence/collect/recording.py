@@ -199,7 +199,10 @@ def _blank(sender: Sender, told: Told, received_ms: int) -> Leaf:
 
 def _raw(sender: Sender, told: Told) -> bytes:
     """Return the half that holds what was sent and can't be used; nothing of who doesn't want to be measured."""
-    document = msgspec.json.decode(told.document) if isinstance(told.document, _UNREAD) else told.document
+    try:
+        document = msgspec.json.decode(told.document) if isinstance(told.document, _UNREAD) else told.document
+    except RecursionError:  # too deep to be read for what it says of consent
+        return b""
     if sender.is_opted_out or payloads.denies_consent(document):
         return b""
     raw = payloads.raw_text(document)[:MAX_RAW]
