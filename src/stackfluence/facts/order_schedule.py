@@ -15,15 +15,13 @@ from stackfluence.events.store import Row, Store
 from stackfluence.facts.codes import NO_CODES, CodeBook
 from stackfluence.facts.derive import DAY_MS
 from stackfluence.facts.order_places import place_orders
-from stackfluence.facts.schedule import KEPT_DAYS, DueDay, KnownDay, Schedule
+from stackfluence.facts.schedule import FINAL_PAUSE_MS, KEPT_DAYS, DueDay, KnownDay, Schedule
 
 SQL = read_statements(Path(__file__).with_name("order_schedule.sql"))
 VERDICTS = read_statements(Path(__file__).with_name("order_verdicts.sql"))
 STEPS = (
     "find_told", "find_told_payments", "find_customers", "find_ordered", "find_touched_orders", "find_unknown_clicks"
 )  # fmt: skip
-
-
 FIRST_LOOK_DAYS = 62  # at the start: clicks of orders of a month, up to a month before
 RUNS_AT_ONCE = 100  # runs are numbered when they begin, and may end in another order
 
@@ -32,6 +30,7 @@ class OrderSchedule(Schedule):
     """The days of a store's orders. Used by one thread at a time."""
 
     _sql = SQL
+    _unfinished_pause_ms = FINAL_PAUSE_MS  # it waits for the days of its clicks, which are looked at by themselves
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)

@@ -51,6 +51,7 @@ class Schedule:
     """The days of a store, as far as they may change. Used by one thread at a time."""
 
     _sql: Mapping[str, Statement] = SQL
+    _unfinished_pause_ms = 0  # how long a day waits whose run was over when it could be final, and isn't
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -90,8 +91,7 @@ class Schedule:
         known = self._days.setdefault(due, KnownDay())
         known.is_derived, known.derived_as_of = True, as_of
         final_ms = day_ms(due.day) + FINAL_AFTER_MS
-        # orders of a day long past wait for the days of their clicks, which are looked at by themselves
-        waits_ms = now_ms if now_ms < final_ms else now_ms + FINAL_PAUSE_MS
+        waits_ms = now_ms if now_ms < final_ms else now_ms + self._unfinished_pause_ms
         known.due_ms = 0 if is_final else max(waits_ms, final_ms + GRACE_MS)
         if known.touched_by > as_of:  # while it was at work
             known.due_ms = now_ms
