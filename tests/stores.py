@@ -55,10 +55,11 @@ class Engine:
         else:
             drop(store)
 
-    def close(self) -> None:
-        """Let all databases go."""
+    def rest(self) -> None:
+        """Let all databases go: an engine in this process that no store has open gives way to one elsewhere."""
         for store, _ in self._idle[False] + self._idle[True]:
             store.close()
+        self._idle = {False: [], True: []}
 
     def _make(self, has_facts: bool) -> tuple[Store, dict[str, object]]:
         store = Store(self.url, f"test_{next(_NUMBERS)}")
@@ -109,13 +110,11 @@ def drop(store: Store) -> None:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """Keep this process's engine open."""
+    """Keep this process's engine, and what its databases were made of."""
     with memory_folder() as folder:
         opened = Engine(f"chdb://{folder}")
-        keeper = Store(opened.url, "keeper")
         yield opened
-        opened.close()
-        keeper.close()
+        opened.rest()
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +143,7 @@ def clickhouse_server() -> Iterator[Engine]:
     with memory_folder() as folder, serve_clickhouse(folder / "engine") as url:
         opened = Engine(url)
         yield opened
-        opened.close()
+        opened.rest()
 
 
 @pytest.fixture(scope="session")

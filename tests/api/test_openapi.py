@@ -100,7 +100,8 @@ def probe(operation: Any, client: requests.Session, until: float) -> int:
     """Send an operation whatever its schema allows and forbids, and return how often."""
     calls = 0
 
-    @given(case=st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode)))
+    cases = given(case=st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode)))
+
     def call(case: Any) -> None:
         nonlocal calls
         response = case.call(session=client, timeout=10)
@@ -108,11 +109,11 @@ def probe(operation: Any, client: requests.Session, until: float) -> int:
         calls += 1
 
     began = time.monotonic()
-    given_examples(FEWEST)(call)()
+    given_examples(FEWEST)(cases(call))()
     now = time.monotonic()
     more = int((until - now) / (now - began) * FEWEST)  # making up an example that isn't sent takes as long as sending
     if more > 0:
-        given_examples(min(more, EXAMPLES - FEWEST))(call)()
+        given_examples(min(more, EXAMPLES - FEWEST))(cases(call))()
     return calls
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -121,15 +122,17 @@ def driving(directory: Path) -> Iterator[httpx.Client]:
         env={**os.environ, **home, **quiet},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             until(lambda: _is_up(client))
             yield client
     finally:
-        for process in (driver, screen):
-            process.terminate()
-            process.wait(20)
+        os.killpg(driver.pid, signal.SIGTERM)  # the bus alone would leave the driver behind
+        driver.wait(20)
+        screen.terminate()
+        screen.wait(20)
 
 
 def _is_up(client: httpx.Client) -> bool:
