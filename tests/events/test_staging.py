@@ -26,6 +26,7 @@ from tests.edge.compiled import needs_compiled
 from tests.events.journals import BRAND, NODE, OTHER_BRAND, Writer
 from tests.events.test_schema import STRANGE
 
+Written = tuple[dict[str, Any], list[tuple[bytes, bytes]]]  # a leaf's fields, and what is replaced in its line
 TRAFFIC = ("click", "session", "pageview", "identify")
 POSITION = ("organization_id", "seq")
 EDGE_ONLY = {  # a leaf's fields that no traffic has, or that have no column
@@ -146,7 +147,7 @@ def both_ways(session: Session, files: dict[str, bytes], node: str = NODE) -> li
     return compiled
 
 
-def written(node: str, lines: list[tuple[dict[str, Any], list[tuple[bytes, bytes]]]]) -> Iterator[bytes]:
+def written(node: str, lines: list[Written]) -> Iterator[bytes]:
     """Yield lines of leaves and of what is changed in them."""
     writer = Writer(Path(), node)
     for fields, replaced in lines:
@@ -237,7 +238,7 @@ def test_what_edges_write_of_traffic_is_left_to_no_sql() -> None:
     }
     given_ = {"event_id", "event_type", "occurred_at", "received_at", "click_id", "personal_commitment"}
     full = {name: values[str(Leaf.__annotations__[name])] for name in names if name not in given_}
-    lines = [({"event_type": event_type, **fields}, []) for event_type in TRAFFIC for fields in ({}, full)]
+    lines: list[Written] = [({"event_type": name, **fields}, []) for name in TRAFFIC for fields in ({}, full)]
     whole = b"".join(written(NODE, lines))
     assert odd_lines({"a": whole}) == b""
     order = b"".join(written(NODE, [({"event_type": "conversion"}, [])]))
@@ -253,7 +254,7 @@ def test_the_fields_of_compiled_code_are_those_of_a_leaf_in_their_order() -> Non
 @needs_compiled
 def test_rows_come_in_the_order_of_the_table(session: Session) -> None:
     chance = random.Random(5)
-    lines = [
+    lines: list[Written] = [
         (
             {
                 "event_type": chance.choice(TRAFFIC),
@@ -266,7 +267,7 @@ def test_rows_come_in_the_order_of_the_table(session: Session) -> None:
     ]
     staged(session, {"a": b"".join(written(NODE, lines))})
     order = "organization_id, event_type, occurred_at"
-    found = session._client.query(f"select {order}, seq from staged").result_rows
+    found: list[Any] = list(session._client.query(f"select {order}, seq from staged").result_rows)
     assert len(found) == 500
     assert found == sorted(found)
 
