@@ -13,6 +13,8 @@ events reports exports                                              what was mea
 clicks traffic back_test                                            who is real: by click, counted, tried otherwise
 conversions attribution unclaimed_codes                             whose an order is, why, and codes that are nobody's
 billable                                                            what may be charged for, and what not
+report_totals report_breakdown report_anomalies                     what it came to: report_query  of when and of whom,
+                                                                    report_facts  what is counted, in rows that add up
 shopify/   connecting a shop                                       install, install_findings  what is missing
 """
 
@@ -49,6 +51,9 @@ from stackfluence.api import (
     posts,
     problems,
     qr,
+    report_anomalies,
+    report_breakdown,
+    report_totals,
     reports,
     traffic,
     unclaimed_codes,
@@ -79,6 +84,9 @@ _ROUTERS = (
     own_customers.routes,
     events.routes,
     reports.routes,
+    report_totals.routes,
+    report_breakdown.routes,
+    report_anomalies.routes,
     clicks.routes,
     attribution.routes,
     conversions.routes,

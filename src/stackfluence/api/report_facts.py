@@ -1,0 +1,348 @@
+"""What a report counts: clicks and orders as they were derived, each once, in rows that add up.
+
+A report first reads which run is read for each day, and binds every statement to these: all it tells is of one moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from stackfluence.api.access import Reading
+from stackfluence.api.fields import Told
+from stackfluence.api.report_query import DAY_MS, ReportQuery, ReportSpan, day_of
+from stackfluence.catalog import load_horizon
+from stackfluence.clock import now_ms
+from stackfluence.events.feed import LATEST_MS
+from stackfluence.events.statements import read_statements
+from stackfluence.events.store import Row, Store
+from stackfluence.vocabulary import TrafficReason, UnqualifiedReason
+
+SQL = read_statements(Path(__file__).with_name("report_facts.sql"))
+COUNTED_FROM = 1  # the first form of facts that has counts by quarters of an hour
+NEWEST = LATEST_MS  # more than any run's number
+MOST = (1 << 63) - 1  # more clicks than any group has
+WINDOW_MS = 30 * DAY_MS  # the longest attribution window that a policy may have
+SKEW_MS = 5 * 60_000  # how much later than its order a click may seem to be, by facts/130
+MICROS = 1_000_000  # credits are millionths of an order, amounts millionths of a currency's smallest unit
+
+# a click's part in one number: 512 times the reason's place, twice that of why it isn't qualified, and if it arrived
+_REASONS = ("", *(word.value for word in TrafficReason))
+_UNQUALIFIED = ("", *(word.value for word in UnqualifiedReason))
+_REASON_STEP, _UNQUALIFIED_STEP = 512, 2
+_OTHER_REASON, _OTHER_UNQUALIFIED = 127, 255
+_OTHER = "other_version"  # a word of another version of this program
+_CODES = {
+    "reasons": list(_REASONS),
+    "reason_codes": [place * _REASON_STEP for place in range(len(_REASONS))],
+    "other_reason": _OTHER_REASON * _REASON_STEP,
+    "unqualified": list(_UNQUALIFIED),
+    "unqualified_codes": [place * _UNQUALIFIED_STEP for place in range(len(_UNQUALIFIED))],
+    "other_unqualified": _OTHER_UNQUALIFIED * _UNQUALIFIED_STEP,
+}
+
+
+class ClickCounts(Told):
+    """Clicks: `gross` = `valid` + the sum of `invalid_by_reason`; `valid` = `qualified` + that of the other."""
+
+    gross: int
+    valid: int
+    invalid_by_reason: dict[str, int] = Field(description="Each invalid click under the reason that weighs most.")
+    arrived: int = Field(description="Valid clicks of which a session or page was seen.")
+    qualified: int = Field(description="Valid clicks that led to a visit which is good enough to bill.")
+    unqualified_by_reason: dict[str, int] = Field(description="Each other valid click under the first that holds.")
+    pageviews: int = Field(description="Pages seen by the visitors of valid clicks.")
+
+
+class Amounts(Told):
+    """Amounts of one currency in millionths of its smallest unit, so that shares of orders add up exactly."""
+
+    revenue_micros: int
+    refunded_micros: int
+    net_revenue_micros: int
+    commission_base_micros: int = Field(description="Merchandise alone, before what came back.")
+    net_base_micros: int = Field(description="Merchandise alone, after what came back.")
+
+
+class OrderCounts(Told):
+    """Orders, signups and so on, each once a row. Those left out are in none of the other numbers."""
+
+    conversions: int = Field(description="Distinct ones; one that several share is in each one's row.")
+    conversions_by_type: dict[str, int]
+    credits: int = Field(description="Millionths of them that fall on this row; the rows' add up to the total's.")
+    uncredited_by_reason: dict[str, int] = Field(description="Those among them that nobody is credited with.")
+    left_out_by_reason: dict[str, int] = Field(description="Told, and not counted: unconfirmed ones, tests.")
+    amounts: dict[str, Amounts] = Field(description="By currency; never added across.")
+
+
+class Counts(Told):
+    """A row of a report."""
+
+    clicks: ClickCounts
+    orders: OrderCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Which run is read for each day from `first_day` on, 0 for none, and up to which load each read."""
+
+    first_day: date
+    click_runs: list[int]
+    last_loads: list[int]
+    order_runs: list[int]
+    last_run: int
+    last_order_run: int
+    now_ms: int
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what statements that read facts bind."""
+        return {
+            "first_day": (self.first_day - date(1970, 1, 1)).days,
+            "click_runs": self.click_runs,
+            "order_runs": self.order_runs,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """By what is counted: `links` are groups that only the catalog knows, by link; `other` is that of other links."""
+
+    group_by: str
+    periods: Sequence[int] = (0,)
+    links: Mapping[str, str] | None = None
+    other: str = ""
+    has_clicks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Behind which group a page begins; groups come with most clicks first, orders of nobody last."""
+
+    gross: int = MOST
+    is_nobody: bool = False
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What was counted of a group: parts of clicks and of orders, which `told` adds up."""
+
+    key: str = ""
+    is_nobody: bool = False
+    gross: int = 0
+    click_parts: Sequence[tuple[int, int, int]] = field(default=())
+    order_parts: Sequence[tuple[Any, ...]] = field(default=())
+
+    def told(self) -> Counts:
+        """Return the row of a report."""
+        return Counts(clicks=tell_clicks(self.click_parts), orders=tell_orders(self.order_parts))
+
+
+async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, last_order_run: int = NEWEST) -> Runs:
+    """Return which runs are read for a span, at most the given ones."""
+    first = day_of(max(0, span.from_ms - WINDOW_MS - DAY_MS))
+    last = day_of(span.to_ms + WINDOW_MS)
+    moment = now_ms()
+    asked = {"organization_id": reading.organization_id, "from_day": first, "to_day": last, "now_ms": moment}
+    clicks, orders = await asyncio.gather(
+        reading.core.events.read(SQL["click_runs"], **asked, last_run=last_run, counted_from=COUNTED_FROM),
+        reading.core.events.read(SQL["order_runs"], **asked, last_run=last_order_run),
+    )
+    days = (last - first).days + 1
+    click_runs, last_loads, order_runs = [0] * days, [0] * days, [0] * days
+    for row in clicks:
+        place = (row["day"] - first).days
+        click_runs[place], last_loads[place] = row["newest_run"], row["last_load"]
+    for row in orders:
+        order_runs[(row["day"] - first).days] = row["newest_run"]
+    return Runs(first, click_runs, last_loads, order_runs, max(click_runs), max(order_runs), moment)
+
+
+def about(span: ReportSpan, asked: ReportQuery, runs: Runs, not_derived: Mapping[int, int]) -> dict[str, Any]:
+    """Return the members of ReportTold."""
+    return {
+        "from_": span.from_ms,
+        "to": span.to_ms,
+        "time_zone": span.time_zone,
+        "is_test": asked.is_test,
+        "by": asked.by,
+        "model": asked.model,
+        "run_id": runs.last_run,
+        "order_run_id": runs.last_order_run,
+        "not_derived": sum(not_derived.values()),
+    }
+
+
+async def count_groups(
+    reading: Reading,
+    span: ReportSpan,
+    asked: ReportQuery,
+    runs: Runs,
+    grouping: Grouping,
+    limit: int,
+    after: Place = Place(),
+) -> tuple[Group, list[Group]]:
+    """Return the total, and at most `limit` groups behind a place, with most clicks first."""
+    parameters = {**subject_of(reading, span, asked), **runs.parameters()}
+    rows = await asyncio.to_thread(read_groups, reading.core.events, grouping, limit, after, parameters)
+    groups = [
+        Group(row["group_key"], bool(row["is_nobody"]), row["gross"], row["click_parts"], row["order_parts"])
+        for row in rows
+    ]
+    if rows and rows[0]["is_total"]:
+        return groups[0], groups[1:]
+    return Group(), groups
+
+
+async def count_not_derived(
+    reading: Reading, span: ReportSpan, runs: Runs, periods: Sequence[int] = (0,)
+) -> dict[int, int]:
+    """Return how many clicks aren't judged yet, by the period that they are of; none of those without any."""
+    rows = await reading.core.events.read(
+        SQL["count_not_derived"],
+        organization_id=reading.organization_id,
+        horizon=await load_horizon(reading.core.catalog),
+        periods=list(periods),
+        last_loads=runs.last_loads,
+        **runs.parameters(),
+        **span.filters.subject(),
+    )
+    return {row["period_s"]: row["clicks"] for row in rows}
+
+
+def subject_of(reading: Reading, span: ReportSpan, asked: ReportQuery) -> dict[str, Any]:
+    """Return the parameters of whom, of when and by which rule: orders of a click day may be placed a month later."""
+    is_by_click = asked.by == "click_day"
+    scan_from_ms = max(0, span.from_ms - SKEW_MS) if is_by_click else span.from_ms
+    return {
+        "organization_id": reading.organization_id,
+        **span.filters.subject(),
+        "scan_from_ms": scan_from_ms,
+        "scan_to_ms": span.to_ms + WINDOW_MS if is_by_click else span.to_ms,
+        "touched_from_ms": max(0, scan_from_ms - WINDOW_MS),
+        "by": asked.by,
+        "model": asked.model,
+    }
+
+
+def read_groups(store: Store, grouping: Grouping, limit: int, after: Place, parameters: dict[str, Any]) -> list[Row]:
+    """Return the total, if there is anything, and at most `limit` groups behind a place. Raises StoreError."""
+    with store.session() as session:
+        session.run(SQL["create_link_groups"])
+        try:
+            if grouping.links:
+                session.upload("link_groups", ("link_id", "group_key"), [list(pair) for pair in grouping.links.items()])
+            return session.rows(
+                SQL["count_groups"],
+                **parameters,
+                **_CODES,
+                group_by=grouping.group_by,
+                periods=list(grouping.periods),
+                has_clicks=grouping.has_clicks,
+                is_folded=grouping.links is not None,
+                other_group=grouping.other,
+                after_gross=after.gross,
+                after_nobody=after.is_nobody,
+                after_group=after.group,
+                limit=limit + 1,
+            )
+        finally:
+            session.run(SQL["drop_link_groups"])
+
+
+def tell_clicks(parts: Iterable[tuple[int, int, int]]) -> ClickCounts:
+    """Return what parts of clicks add up to."""
+    lost = Lost.of(parts)
+    return ClickCounts(
+        gross=lost.gross,
+        valid=lost.valid,
+        invalid_by_reason=sorted_counts(lost.invalid),
+        arrived=lost.arrived,
+        qualified=lost.qualified,
+        unqualified_by_reason=sorted_counts(lost.before_arrival + lost.after_arrival),
+        pageviews=lost.pageviews,
+    )
+
+
+@dataclass(slots=True)
+class Lost:
+    """Clicks on their way: how many came how far, and why the others didn't."""
+
+    gross: int = 0
+    valid: int = 0
+    arrived: int = 0
+    qualified: int = 0
+    pageviews: int = 0
+    invalid: Counter[str] = field(default_factory=Counter)
+    before_arrival: Counter[str] = field(default_factory=Counter)
+    after_arrival: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[int, int, int]]) -> Lost:
+        """Return what parts (code, clicks, pageviews) add up to."""
+        lost = cls()
+        for code, clicks, pageviews in parts:
+            reason_place, rest = divmod(code, _REASON_STEP)
+            unqualified_place, has_arrived = divmod(rest, _UNQUALIFIED_STEP)
+            lost.gross += clicks
+            if reason_place:
+                lost.invalid[_word(_REASONS, reason_place)] += clicks
+                continue
+            lost.valid += clicks
+            lost.arrived += clicks * has_arrived
+            lost.pageviews += pageviews
+            if not unqualified_place:
+                lost.qualified += clicks
+            else:
+                why = lost.after_arrival if has_arrived else lost.before_arrival
+                why[_word(_UNQUALIFIED, unqualified_place)] += clicks
+        return lost
+
+
+def tell_orders(parts: Iterable[tuple[Any, ...]], *, credited_only: bool = False) -> OrderCounts:
+    """Return what parts of orders add up to; with `credited_only` those alone that somebody is credited with."""
+    by_type: Counter[str] = Counter()
+    uncredited: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    amounts: dict[str, list[int]] = {}
+    credits = 0
+    for conversion_type, currency, uncredited_reason, left_out_reason, orders, share, *money in parts:
+        if left_out_reason:
+            left_out[left_out_reason] += orders
+            continue
+        if uncredited_reason:
+            uncredited[uncredited_reason] += orders
+            if credited_only:
+                continue
+        by_type[conversion_type] += orders
+        credits += share
+        if currency:
+            before = amounts.get(currency, [0] * len(money))
+            amounts[currency] = [some + more for some, more in zip(before, money, strict=True)]
+    return OrderCounts(
+        conversions=by_type.total(),
+        conversions_by_type=sorted_counts(by_type),
+        credits=credits,
+        uncredited_by_reason=sorted_counts(uncredited),
+        left_out_by_reason=sorted_counts(left_out),
+        amounts={
+            currency: Amounts(**dict(zip(Amounts.model_fields, money, strict=True)))
+            for currency, money in sorted(amounts.items())
+        },
+    )
+
+
+def sorted_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return what was counted, the largest first, then by name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _word(words: Sequence[str], place: int) -> str:
+    return words[place] if place < len(words) else _OTHER
