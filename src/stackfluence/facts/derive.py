@@ -10,8 +10,9 @@ digits.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from stackfluence.events.store import Session, Store
 from stackfluence.facts.checks import check
 from stackfluence.facts.policies import DEFAULT_POLICIES, PolicyBook
 from stackfluence.facts.score_again import score_again
+from stackfluence.facts.side_by_side import Progress, each_day
 from stackfluence.facts.thresholds import Rules
 
 FOLDER = Path(__file__).parent
@@ -48,8 +50,6 @@ SETTINGS = {
     "compile_aggregate_expressions": "0",
     "compile_sort_description": "0",
 }
-
-Progress = Callable[[int, int], None]  # days done, of how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,33 +141,30 @@ def derive(
     ChecksFailed when what it wrote contradicts itself.
     """
     chosen = list(days_between(from_day, to_day))
-    session = store.open_session(SETTINGS)
-    try:
-        again = 0
-        derived: list[DerivedDay] = []
-        warnings: list[str] = []
-        for done, day in enumerate(chosen):
-            tell(done, len(chosen))
-            if scores_again:
-                again += score_again(session, run.run_id, run.organization_id, run.as_of, run.derived_ms, day_ms(day))
-            counted = derive_day(session, run, day, policies, rules)
-            warnings += check(session, "clicks", day)
-            derived.append(_publish(session, run, day, counted, is_scheduled))
-        tell(len(chosen), len(chosen))
+    again = 0
+
+    def derive_one(session: Session, day: date) -> tuple[DerivedDay, list[str]]:
+        counted = derive_day(session, run, day, policies, rules)
+        warnings = check(session, "clicks", day)
+        return _publish(session, run, day, counted, is_scheduled), warnings
+
+    with contextlib.closing(store.open_session(SETTINGS)) as session:
+        for day in chosen if scores_again else ():
+            again += score_again(session, run.run_id, run.organization_id, run.as_of, run.derived_ms, day_ms(day))
+        found = each_day(session, lambda: store.open_session(SETTINGS), chosen, derive_one, tell)
+        derived = tuple(day for day, _ in found)
         result = Derived(
             run.run_id,
             run.as_of,
-            tuple(derived),
+            derived,
             sum(day.clicks for day in derived),
             sum(day.valid for day in derived),
             sum(day.qualified for day in derived),
             again,
             joined(day.facts_hash for day in derived),
-            tuple(warnings),
+            tuple(warning for _, warnings in found for warning in warnings),
         )
         _finish(session, run, chosen, result, policies, rules)
-    finally:
-        session.close()
     return result
 
 

@@ -7,6 +7,7 @@ clicks that these orders name, and of the codes, policies and own customers that
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,7 +23,6 @@ from stackfluence.facts.derive import (
     FOR_EVER,
     GENERATION,
     SETTINGS,
-    Progress,
     Run,
     Stay,
     code_version,
@@ -32,6 +32,7 @@ from stackfluence.facts.derive import (
 )
 from stackfluence.facts.order_places import place_orders
 from stackfluence.facts.policies import DEFAULT_POLICIES, OwnCustomerPeriod, PolicyBook
+from stackfluence.facts.side_by_side import Progress, each_day
 from stackfluence.facts.thresholds import Rules
 from stackfluence.names import code_key
 
@@ -116,29 +117,26 @@ def derive_orders(
     A day is final when the days of the clicks that may be credited are. Raises StoreError, and ChecksFailed when what
     it wrote contradicts itself.
     """
-    session = store.open_session(SETTINGS)
-    try:
+
+    def derive_one(session: Session, day: date) -> tuple[DerivedOrderDay, list[str]]:
+        counted = derive_order_day(session, run, day, terms, rules)
+        warnings = check(session, "orders", day)
+        return _publish(session, run, day, counted, terms.codes, is_scheduled), warnings
+
+    with contextlib.closing(store.open_session(SETTINGS)) as session:
         place_orders(session, run.as_of)
-        derived: list[DerivedOrderDay] = []
-        warnings: list[str] = []
-        for done, day in enumerate(days):
-            tell(done, len(days))
-            counted = derive_order_day(session, run, day, terms, rules)
-            warnings += check(session, "orders", day)
-            derived.append(_publish(session, run, day, counted, terms.codes, is_scheduled))
-        tell(len(days), len(days))
+        found = each_day(session, lambda: store.open_session(SETTINGS), days, derive_one, tell)
+        derived = tuple(day for day, _ in found)
         result = DerivedOrders(
             run.run_id,
             run.as_of,
-            tuple(derived),
+            derived,
             sum(each.conversions for each in derived),
             joined(each.facts_hash for each in derived),
-            tuple(warnings),
+            tuple(warning for _, warnings in found for warning in warnings),
         )
         if derived:
             _finish(session, run, result, terms.policies, rules)
-    finally:
-        session.close()
     return result
 
 
