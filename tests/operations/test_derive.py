@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stackfluence import events
+from stackfluence.events.statements import read_statements
+from stackfluence.facts.derive import SCHEMA as FACTS_SCHEMA
+from stackfluence.operations.backup import TABLES
 from tests.operations.installations import loaded, new_link, refusal, result, rows, signed_click_id, stored
 from tests.processes.serving import HTTP, Serving, serving
 
+EVENTS = Path(events.__file__).parent
 PHONE = (
     "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/142.0.0.0 Mobile Safari/537.36"
 )
 
 
-def visit(running: Serving, link: str, **said: Any) -> None:
-    """Click, and tell of the visit that followed."""
+def visit(running: Serving, link: str, **said: Any) -> str:
+    """Click, and tell of the visit that followed; returns the signed click ID."""
     sent = signed_click_id(HTTP.get(link, headers={"User-Agent": PHONE}, timeout=20))
     body = {"inf_click_id": sent, "session_id": f"visit {sent[:9]}", "time_on_page_ms": 12_000, **said}
     answer = HTTP.post(f"{running.address}/v1/events/session", json=body, headers=running.secret, timeout=20)
     assert answer.status_code == 202, answer.text
+    return sent
 
 
 FACTS = (
     "click_verdicts", "derivation_runs", "derived_days", "scored_clicks", "shared_prefix_clicks", "conversions",
-    "order_runs", "derived_order_days", "same_customers",
+    "order_runs", "derived_order_days", "same_customers", "attributions", "self_purchases", "click_counts",
 )  # fmt: skip
 
 
@@ -70,8 +77,8 @@ def test_verdicts_that_were_given_outlive_a_restored_backup(tmp_path: Path) -> N
     today = datetime.now(UTC).date()
     derive = ("derive", "--from", today.isoformat(), "--to", (today + timedelta(days=1)).isoformat())
     with serving(home) as running:
-        visit(running, new_link(running))
-        order = {"order_id": "A1", "revenue_cents": 4900, "customer_id": "emma"}
+        sent = visit(running, new_link(running))
+        order = {"inf_click_id": sent, "order_id": "A1", "revenue_cents": 4900, "customer_id": "emma"}
         told = HTTP.post(f"{running.address}/v1/events/conversion", json=order, headers=running.secret, timeout=20)
         assert told.status_code == 202, told.text
         loaded(running)
@@ -87,11 +94,21 @@ def test_verdicts_that_were_given_outlive_a_restored_backup(tmp_path: Path) -> N
     assert [row for row in before["click_verdicts"] if row["run_id"] in kept] == after["click_verdicts"]
     pointed = {row["run_id"] for row in after["derived_order_days"]}
     assert [row for row in before["conversions"] if row["run_id"] in pointed] == after["conversions"] != []
+    assert [row for row in before["attributions"] if row["run_id"] in pointed] == after["attributions"] != []
     again = result(elsewhere, *derive)
     assert again["runs"][0]["orders"]["facts_hash"] == after["order_runs"][-1]["facts_hash"]
     assert again["conversions"] == 1
     assert again["runs"][0]["run_id"] > max(kept)
     assert again["runs"][0]["facts_hash"] == after["derivation_runs"][-1]["facts_hash"]
+
+
+def test_a_backup_has_every_table_that_cannot_be_made_again() -> None:
+    made = {
+        table
+        for statement in [*read_statements(EVENTS / "schema.sql").values(), *FACTS_SCHEMA.values()]
+        for table in re.findall(r"create table if not exists (\w+)", statement.sql)
+    }
+    assert made - {"order_places", "placed_loads"} == set(TABLES), "places are made of events"
 
 
 @pytest.mark.parametrize(

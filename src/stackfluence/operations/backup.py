@@ -49,7 +49,9 @@ TABLES = (
     "derivation_runs",
     "derived_days",
     "same_customers",
+    "self_purchases",
     "conversions",
+    "attributions",
     "order_runs",
     "derived_order_days",
 )

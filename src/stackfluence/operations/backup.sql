@@ -49,6 +49,7 @@ select
         where is_kept
     ) as derived_days,
     (select count() as counted from same_customers) as same_customers,
+    (select count() as counted from self_purchases) as self_purchases,
     (
         select count() as counted from conversions
         where
@@ -58,6 +59,15 @@ select
                 where is_kept
             )
     ) as conversions,
+    (
+        select count() as counted from attributions
+        where
+            expires_at = toDateTime(4294967295, 'UTC')
+            and run_id in (
+                select run_id from derived_order_days
+                where is_kept
+            )
+    ) as attributions,
     (
         select count() as counted from order_runs
         where
@@ -163,10 +173,28 @@ select * -- noqa: AM04
 from same_customers
 where {horizon:UInt64} >= 0;
 
+-- name: all_self_purchases
+-- The same of creators who bought from themselves.
+select * -- noqa: AM04
+from self_purchases
+where {horizon:UInt64} >= 0;
+
 -- name: all_conversions
 -- Every conversion of a finished run that doesn't expire.
 select * -- noqa: AM04
 from conversions
+where
+    {horizon:UInt64} >= 0
+    and expires_at = toDateTime(4294967295, 'UTC')
+    and run_id in (
+        select run_id from derived_order_days
+        where is_kept
+    );
+
+-- name: all_attributions
+-- Who is credited with these conversions.
+select * -- noqa: AM04
+from attributions
 where
     {horizon:UInt64} >= 0
     and expires_at = toDateTime(4294967295, 'UTC')
