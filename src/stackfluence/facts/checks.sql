@@ -33,6 +33,37 @@ select
     toString(maxIf(click_id, unqualified_reason = '' and (invalid_reason != '' or session_id = ''))) as place
 from day_verdicts;
 
+-- name: fail_clicks_counts_are_the_verdicts
+-- Counts by quarters of an hour add up to the day's clicks, valid and invalid, visits and pages.
+with
+
+counts as (
+    select
+        sum(clicks) as clicks,
+        sumIf(day_counts.clicks, invalid_reason = '') as valid,
+        sum(day_counts.sessions) as sessions,
+        sum(day_counts.pageviews) as pageviews
+    from day_counts
+),
+
+verdicts as (
+    select
+        count() as clicks,
+        countIf(invalid_reason = '') as valid,
+        sum(day_verdicts.sessions) as sessions,
+        sum(day_verdicts.pageviews) as pageviews
+    from day_verdicts
+)
+
+select
+    counts.clicks != verdicts.clicks
+    or counts.valid != verdicts.valid
+    or counts.sessions != verdicts.sessions
+    or counts.pageviews != verdicts.pageviews as broken,
+    '' as place
+from counts
+cross join verdicts;
+
 -- name: warn_clicks_nothing_measured
 -- A hundred valid clicks of a campaign and no visit: the snippet may be missing from its pages.
 select

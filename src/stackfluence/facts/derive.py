@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -75,13 +75,15 @@ class Stay(NamedTuple):
 class DerivedDay:
     """What a day came to; `is_written` is False when a scheduled run found it unchanged, `is_kept` when it stays.
 
-    `expires_s` is when its verdicts are read no more, in seconds since 1970.
+    `table_hashes` has one hash per table of facts, `facts_hash` is that of all of them. `expires_s` is when its
+    verdicts are read no more, in seconds since 1970.
     """
 
     day: date
     clicks: int
     valid: int
     qualified: int
+    table_hashes: Mapping[str, str]
     facts_hash: str
     is_final: bool
     is_kept: bool
@@ -169,7 +171,7 @@ def derive(
 
 
 def derive_day(session: Session, run: Run, day: date, policies: PolicyBook, rules: Rules) -> dict[str, Any]:
-    """Fill the session's `day_verdicts`; returns clicks, valid, qualified and facts_hash. Raises StoreError."""
+    """Fill the session's `day_verdicts`; returns clicks, valid, qualified and table_hashes. Raises StoreError."""
     for statement in WORK.values():
         session.run(statement)
     parameters = {
@@ -183,7 +185,12 @@ def derive_day(session: Session, run: Run, day: date, policies: PolicyBook, rule
     }
     for statement in STEPS:
         session.run(statement, **parameters)
-    return session.row(SQL["count_day_verdicts"])
+    counted = session.row(SQL["count_day_verdicts"])
+    hashes = {
+        "click_verdicts": counted.pop("facts_hash"),
+        "click_counts": session.row(SQL["hash_day_counts"])["facts_hash"],
+    }
+    return {**counted, "table_hashes": hashes}
 
 
 def day_ms(day: date) -> int:
@@ -215,15 +222,25 @@ def joined(hashes: Iterable[str]) -> str:
     return f"{total:032x}"
 
 
+def hashes_of_tables(days: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return the hash of each table's rows of all days together."""
+    found: dict[str, list[str]] = {}
+    for hashes in days:
+        for table, facts_hash in hashes.items():
+            found.setdefault(table, []).append(facts_hash)
+    return {table: joined(hashes) for table, hashes in found.items()}
+
+
 def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_scheduled: bool) -> DerivedDay:
     stay = stay_of(run, day, is_scheduled)
+    facts_hash = joined(counted["table_hashes"].values())
     is_written = True
     if is_scheduled:
         asked = {"organization_id": run.organization_id, "day": day, "now_ms": run.derived_ms}
         pointers = session.rows(SQL["last_pointer"], **asked)
         is_written = not pointers or pointers[0] != {
             "is_final": stay.is_final,
-            "facts_hash": counted["facts_hash"],
+            "facts_hash": facts_hash,
             "generation": GENERATION,
         }
     if is_written:
@@ -239,7 +256,8 @@ def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_
         counted["clicks"],
         counted["valid"],
         counted["qualified"],
-        counted["facts_hash"],
+        counted["table_hashes"],
+        facts_hash,
         stay.is_final,
         stay.is_kept,
         is_written,
@@ -258,6 +276,7 @@ def _finish(
     for row in session.rows(SQL["list_versions"], **asked, **span):
         for name, version in row["list_versions"].items():
             lists.setdefault(name, set()).add(version)
+    hashes = hashes_of_tables(day.table_hashes for day in result.days)
     session.run(
         SQL["note_run"],
         **asked,
@@ -270,6 +289,8 @@ def _finish(
         run_policies=policies.versions_between(**span),
         clicks=result.clicks,
         facts_hash=result.facts_hash,
+        hashed_tables=list(hashes),
+        table_hashes=list(hashes.values()),
         warnings=list(result.warnings),
     )
     written = [day for day in result.days if day.is_written]

@@ -31,6 +31,16 @@ select
     ))))) as facts_hash
 from day_verdicts;
 
+-- name: hash_day_counts
+-- The hash of the day's counts, as that of its verdicts.
+select
+    lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
+        quarter_at, creator_id, campaign_id, link_id, is_test, toString(country), toString(device_class),
+        toString(in_app_browser), toString(arrival_stage), toString(traffic_class), toString(invalid_reason),
+        toString(unqualified_reason), is_possible_duplicate, clicks, sessions, pageviews, engaged_ms
+    ))))) as facts_hash
+from day_counts;
+
 -- name: publish_verdicts
 -- Copy the day at hand into click_verdicts; nobody reads it there before the run's pointer.
 insert into click_verdicts (
@@ -75,8 +85,7 @@ select
 from day_verdicts;
 
 -- name: publish_counts
--- Count the day at hand by quarters of an hour, so that the days of every time zone add up. Nobody reads it there
--- before the run's pointer.
+-- Copy the day's counts into click_counts; nobody reads them there before the run's pointer.
 insert into click_counts (
     run_id, organization_id, quarter_at, creator_id, campaign_id, link_id, is_test, country, device_class,
     in_app_browser, arrival_stage, traffic_class, invalid_reason, unqualified_reason, is_possible_duplicate, clicks,
@@ -85,7 +94,7 @@ insert into click_counts (
 select
     {run_id:UInt64} as run_id,
     {organization_id:String} as organization_id,
-    toStartOfFifteenMinutes(toDateTime(occurred_at, 'UTC')) as quarter_at,
+    quarter_at,
     creator_id,
     campaign_id,
     link_id,
@@ -97,16 +106,13 @@ select
     traffic_class,
     invalid_reason,
     unqualified_reason,
-    has(bot_reasons, 'possible_duplicate') as is_possible_duplicate,
-    count() as counted_clicks,
-    sum(day_verdicts.sessions) as counted_sessions,
-    sum(day_verdicts.pageviews) as counted_pageviews,
-    sum(day_verdicts.engaged_ms) as counted_engaged_ms,
+    is_possible_duplicate,
+    clicks,
+    sessions,
+    pageviews,
+    engaged_ms,
     toDateTime({expires_s:UInt32}, 'UTC') as expires_at
-from day_verdicts
-group by
-    quarter_at, creator_id, campaign_id, link_id, is_test, country, device_class, in_app_browser, arrival_stage,
-    traffic_class, invalid_reason, unqualified_reason, is_possible_duplicate;
+from day_counts;
 
 -- name: last_pointer
 -- What is read for a day at a moment.
@@ -148,7 +154,7 @@ from (
 -- Say that a run is complete.
 insert into derivation_runs (
     run_id, derived_at, organization_id, from_at, to_at, as_of, code_version, list_versions, policy_versions, clicks,
-    facts_hash, warnings
+    facts_hash, table_hashes, warnings
 )
 select
     {run_id:UInt64} as run_id,
@@ -162,6 +168,7 @@ select
     {run_policies:Array(UInt32)} as policy_versions,
     {clicks:UInt64} as clicks,
     {facts_hash:String} as facts_hash,
+    mapFromArrays({hashed_tables:Array(String)}, {table_hashes:Array(String)}) as table_hashes,
     {warnings:Array(String)} as warnings;
 
 -- name: point_days

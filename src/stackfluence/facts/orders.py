@@ -8,7 +8,7 @@ clicks that these orders name, and of the codes, policies and own customers that
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -27,6 +27,7 @@ from stackfluence.facts.derive import (
     Stay,
     code_version,
     day_ms,
+    hashes_of_tables,
     joined,
     stay_of,
 )
@@ -70,6 +71,7 @@ class DerivedOrderDay:
 
     day: date
     conversions: int
+    table_hashes: Mapping[str, str]
     facts_hash: str
     code_keys: tuple[str, ...]
     codes_hash: str
@@ -175,7 +177,7 @@ def derive_order_day(session: Session, run: Run, day: date, terms: Terms, rules:
     credited = session.row(SQL["count_day_attributions"])
     return {
         "conversions": counted["conversions"],
-        "facts_hash": joined([counted["facts_hash"], credited["facts_hash"]]),
+        "table_hashes": {"conversions": counted["facts_hash"], "attributions": credited["facts_hash"]},
         "code_keys": tuple(row["code_key"] for row in session.rows(SQL["keys_of_day"])),
         **session.row(SQL["touches_of_day"]),
     }
@@ -188,14 +190,14 @@ def _publish(
     if stay.is_final and not counted["is_final"]:
         stay = Stay(False, stay.is_kept, stay.expires_s, stay.rows_expire_s)
     keys = counted["code_keys"]
-    codes_hash = codes.hash_of(keys)
+    codes_hash, facts_hash = codes.hash_of(keys), joined(counted["table_hashes"].values())
     is_written = True
     if is_scheduled:
         asked = {"organization_id": run.organization_id, "day": day, "now_ms": run.derived_ms}
         pointers = session.rows(SQL["last_order_pointer"], **asked)
         is_written = not pointers or pointers[0] != {
             "is_final": stay.is_final,
-            "facts_hash": counted["facts_hash"],
+            "facts_hash": facts_hash,
             "codes_hash": codes_hash,
             "verdicts_hash": counted["verdicts_hash"],
             "generation": GENERATION,
@@ -211,7 +213,8 @@ def _publish(
     return DerivedOrderDay(
         day,
         counted["conversions"],
-        counted["facts_hash"],
+        counted["table_hashes"],
+        facts_hash,
         keys,
         codes_hash,
         tuple(counted["click_days"]),
@@ -225,6 +228,7 @@ def _publish(
 
 def _finish(session: Session, run: Run, result: DerivedOrders, policies: PolicyBook, rules: Rules) -> None:
     asked = {"organization_id": run.organization_id, "run_id": run.run_id}
+    hashes = hashes_of_tables(each.table_hashes for each in result.days)
     session.run(
         SQL["note_order_run"],
         **asked,
@@ -237,6 +241,8 @@ def _finish(session: Session, run: Run, result: DerivedOrders, policies: PolicyB
         ),
         conversions=result.conversions,
         facts_hash=result.facts_hash,
+        hashed_tables=list(hashes),
+        table_hashes=list(hashes.values()),
         warnings=list(result.warnings),
     )
     written = [each for each in result.days if each.is_written]

@@ -215,7 +215,8 @@ limit 1;
 -- name: note_order_run
 -- Say that a run is complete.
 insert into order_runs (
-    run_id, derived_at, organization_id, days, as_of, code_version, policy_versions, conversions, facts_hash, warnings
+    run_id, derived_at, organization_id, days, as_of, code_version, policy_versions, conversions, facts_hash,
+    table_hashes, warnings
 )
 select
     {run_id:UInt64} as run_id,
@@ -227,6 +228,7 @@ select
     {run_policies:Array(UInt32)} as policy_versions,
     {conversions:UInt64} as conversions,
     {facts_hash:String} as facts_hash,
+    mapFromArrays({hashed_tables:Array(String)}, {table_hashes:Array(String)}) as table_hashes,
     {warnings:Array(String)} as warnings;
 
 -- name: point_order_days

@@ -102,16 +102,18 @@ create table if not exists derivation_runs (
     policy_versions Array(UInt32),
     clicks UInt64,
     facts_hash String,
+    table_hashes Map(String, String),
     warnings Array(String)
 ) engine = MergeTree
 order by (organization_id, run_id)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
 -- name: add_policies
--- Runs made before policies decided have none, and runs before checks no warnings.
+-- Runs made before policies decided have none, and earlier ones neither the hash of each table nor warnings.
 alter table derivation_runs
 add column if not exists policy_versions Array(UInt32) after list_versions,
-add column if not exists warnings Array(String) after facts_hash;
+add column if not exists table_hashes Map(String, String) after facts_hash,
+add column if not exists warnings Array(String) after table_hashes;
 
 -- name: create_derived_days
 -- Which run is read for a day (UTC, of the click) of an organization: the highest. Written last. `is_final` says that
@@ -357,6 +359,7 @@ create table if not exists order_runs (
     policy_versions Array(UInt32),
     conversions UInt64,
     facts_hash String,
+    table_hashes Map(String, String),
     warnings Array(String)
 ) engine = MergeTree
 order by (organization_id, run_id)
@@ -384,10 +387,11 @@ order by (organization_id, day, run_id)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
 -- name: add_order_policies
--- Order runs made before policies decided have none, and runs before checks no warnings.
+-- Order runs made before policies decided have none, and earlier ones neither the hash of each table nor warnings.
 alter table order_runs
 add column if not exists policy_versions Array(UInt32) after code_version,
-add column if not exists warnings Array(String) after facts_hash;
+add column if not exists table_hashes Map(String, String) after facts_hash,
+add column if not exists warnings Array(String) after table_hashes;
 
 -- name: add_click_days
 -- On which days the clicks of the touches were, and what these were worth when the day was derived.

@@ -146,3 +146,9 @@ order by click_id;
 create or replace temporary table day_verdicts engine = MergeTree order by click_id empty as
 select * except (run_id, organization_id, expires_at) -- noqa: AM04
 from click_verdicts;
+
+-- name: create_day_counts
+-- The same clicks counted; written by 099.
+create or replace temporary table day_counts engine = Memory empty as
+select * except (run_id, organization_id, expires_at) -- noqa: AM04
+from click_counts;
