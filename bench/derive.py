@@ -1,4 +1,4 @@
-"""What deriving costs: a day of the largest of a hundred organizations, beside more and more events; and ten million."""
+"""What deriving costs: a day of the largest of a hundred organizations, as events grow; and ten million events."""
 
 from __future__ import annotations
 
