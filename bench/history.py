@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from stackfluence.events.statements import read_statements
+from stackfluence.events.statements import Statement, read_statements
 from stackfluence.events.store import Store
 from stackfluence.facts import create_tables
 
@@ -19,32 +19,43 @@ VISITS_AT_ONCE = 2_000_000
 LARGEST = "org_0000000"  # has a fifth of the visits
 START = date(2026, 8, 1)
 AS_OF = 1
+_MERGE = Statement("merge", "", "optimize table events final")  # what an engine does by and by, at once
 
 
 @contextlib.contextmanager
 def told(events: int, organizations: int, days: int) -> Iterator[Store]:
-    """Yield a store with about so many events, of days from START on, which is removed in the end."""
-    with tempfile.TemporaryDirectory(dir=os.environ.get("SF_BENCH_DIR")) as folder:
-        store = Store(f"chdb://{folder}/events")
-        store.create_schema()
-        create_tables(store)
-        visits = round(events / EVENTS_PER_VISIT)
-        start_ms = int(datetime.combine(START, datetime.min.time(), UTC).timestamp() * 1000)
-        with store.session() as session:
-            for first in range(0, visits, VISITS_AT_ONCE):
-                session.run(
-                    SQL["tell_visits"],
-                    from_visit=first,
-                    to_visit=min(first + VISITS_AT_ONCE, visits),
-                    organizations=organizations,
-                    days=days,
-                    start_ms=start_ms,
-                )
-            session.run(SQL["tell_customers"])
-        try:
-            yield store
-        finally:
-            store.close()
+    """Yield a store with about so many events, of days from START on, merged as they are after a while.
+
+    It is removed in the end, or kept for the next bench below SF_BENCH_KEEP, where that names a directory.
+    """
+    kept = os.environ.get("SF_BENCH_KEEP")
+    with contextlib.ExitStack() as stack:
+        folder = Path(kept or stack.enter_context(tempfile.TemporaryDirectory(dir=os.environ.get("SF_BENCH_DIR"))))
+        place = folder / f"{events}_{organizations}_{days}"
+        is_new = not place.exists()
+        store = Store(f"chdb://{place}")
+        stack.callback(store.close)
+        if is_new:
+            store.create_schema()
+            create_tables(store)
+            _tell(store, round(events / EVENTS_PER_VISIT), organizations, days)
+        yield store
+
+
+def _tell(store: Store, visits: int, organizations: int, days: int) -> None:
+    start_ms = int(datetime.combine(START, datetime.min.time(), UTC).timestamp() * 1000)
+    with store.session() as session:
+        for first in range(0, visits, VISITS_AT_ONCE):
+            session.run(
+                SQL["tell_visits"],
+                from_visit=first,
+                to_visit=min(first + VISITS_AT_ONCE, visits),
+                organizations=organizations,
+                days=days,
+                start_ms=start_ms,
+            )
+        session.run(SQL["tell_customers"])
+        session.run(_MERGE)
 
 
 def days_of(count: int) -> list[date]:
