@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from stackfluence.clock import rfc3339
 from stackfluence.facts import PolicyBook, PolicyPeriod
 from stackfluence.reasons import score_of
 from stackfluence.vocabulary import TrafficReason
@@ -61,14 +62,18 @@ def clock_ms(text: str) -> int:
     return sum(part * unit for part, unit in zip(parts, (3_600_000, 60_000, 1000), strict=False))
 
 
-def tell(days: Days, case: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Write a case's traffic, load it, and return the clicks of each group."""
+def tell(days: Days, case: Mapping[str, Any], number: int | None = None) -> dict[str, list[str]]:
+    """Write a case's traffic, and return the clicks of each group.
+
+    Creators, campaigns, links, visitors, prefixes and sessions of a case with a number end in `~` and the number, so
+    that one organization has many cases and none is judged by another's clicks.
+    """
     assert set(case) <= {"story", "judged", "policies", "traffic", "verdicts"}, case
+    own = "" if number is None else f"~{number}"
     groups: dict[str, list[str]] = {}
     for group in case["traffic"]:
         assert set(group) <= _CLICK_WORDS, group
-        groups[group.get("name", f"group {len(groups)}")] = list(_clicks(days, group))
-    days.load()
+        groups[group.get("name", f"group {len(groups)}")] = list(_clicks(days, group, own))
     return groups
 
 
@@ -91,7 +96,7 @@ def policies(case: Mapping[str, Any]) -> PolicyBook:
     return PolicyBook(periods)
 
 
-def _clicks(days: Days, group: Mapping[str, Any]) -> Iterator[str]:
+def _clicks(days: Days, group: Mapping[str, Any], own: str) -> Iterator[str]:
     creator, campaign = group.get("creator", "emma"), group.get("campaign", "spring")
     links = int(group.get("links", 1))
     reasons = [TrafficReason(word) for word in group.get("reasons", [])]
@@ -102,14 +107,14 @@ def _clicks(days: Days, group: Mapping[str, Any]) -> Iterator[str]:
             + place * milliseconds(group.get("every", "1s"))
         )
         name = group.get("link", creator)
-        link_id = f"lnk_{name}{place % links if links > 1 else ''}"
-        prefix = {"expiring": {"ip_prefix": group["prefix"]}} if "prefix" in group else {}
+        link_id = f"lnk_{name}{place % links if links > 1 else ''}{own}"
+        prefix = {"expiring": {"ip_prefix": group["prefix"] + own}} if "prefix" in group else {}
         click = days.click(
             at_ms,
             link_id=link_id,
-            creator_id=f"crt_{creator}",
-            campaign_id=f"cmp_{campaign}",
-            visitor_hash=group.get("visitor", ""),
+            creator_id=f"crt_{creator}{own}",
+            campaign_id=f"cmp_{campaign}{own}",
+            visitor_hash=group["visitor"] + own if "visitor" in group else "",
             bot_reasons=[reason.value for reason in reasons],
             bot_score=score_of(reasons),
             consent=group.get("consent", "unknown"),
@@ -117,11 +122,11 @@ def _clicks(days: Days, group: Mapping[str, Any]) -> Iterator[str]:
             **prefix,
         )
         for event in group.get("then", []):
-            _follow(days, click, link_id, at_ms, event, bool(group.get("test")))
+            _follow(days, click, at_ms, event, own, link_id=link_id, is_test=bool(group.get("test")))
         yield click
 
 
-def _follow(days: Days, click: str, link_id: str, at_ms: int, event: Mapping[str, Any], is_test: bool) -> None:
+def _follow(days: Days, click: str, at_ms: int, event: Mapping[str, Any], own: str, **common: Any) -> None:
     assert set(event) <= _EVENT_WORDS, event
     kind = next(name for name in ("session", "pageview", "conversion") if name in event)
     fields: dict[str, Any] = {
@@ -130,17 +135,20 @@ def _follow(days: Days, click: str, link_id: str, at_ms: int, event: Mapping[str
         "trust_tier": event.get("tier", "browser"),
         "click_id_status": event.get("status", "valid"),
         "is_renewal": bool(event.get("renewal")),
-        "is_test": is_test or bool(event.get("test")),
-        "link_id": link_id,
+        **common,
     }
+    if event.get("test"):
+        fields["is_test"] = True
     if kind == "conversion":
         fields["conversion_type"] = event.get("type", "purchase")
     if "id" in event:  # several rows of one event
         fields["event_id"] = f"{click[:24]}{event['id']:012d}"
+    if "received" in event:
+        fields["received_at"] = rfc3339(DAY_START_MS + at_ms + milliseconds(event["received"]))
     if "of" in event:
         fields["session_id"] = f"ses_{event['of']}_{click}"
     if "in" in event:  # one session of several clicks, or none
-        fields["session_id"] = event["in"] and f"ses_{event['in']}"
+        fields["session_id"] = event["in"] and f"ses_{event['in']}{own}"
     days.after(click, kind, at_ms + milliseconds(event[kind]), **fields)
 
 

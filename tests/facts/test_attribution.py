@@ -81,3 +81,39 @@ def test_nobody_is_paid_for_what_they_bought_themselves(days: Days) -> None:
     first = derive_orders(days.store, days.run(), [DAY], terms)
     again = derive_orders(days.store, days.run(), [DAY], Terms())
     assert again.facts_hash == first.facts_hash, "what was found stays, as it does when the person is erased"
+
+
+def test_a_click_without_a_verdict_is_judged_by_its_stamp_under_the_policy_at_the_click(days: Days) -> None:
+    stamps = {
+        "ignored": ["no_accept_language"],  # 60 points that weigh nothing
+        "less": ["listed_pattern", "no_accept_language"],  # 120 less 60
+        "general": ["declared_bot"],  # givt, which is taken
+        "sophisticated": ["automation_header"],
+    }
+    for hour, (name, reasons) in enumerate(stamps.items()):
+        click = days.click(hour * HOUR_MS, creator_id="emma", bot_reasons=reasons, bot_score=100)
+        days.event("conversion", 12 * HOUR_MS, order_id=name, **SALE, **carried(click))
+    days.load()
+    policy = PolicyPeriod(flagged_from=61, ignored_reasons=("no_accept_language",), excluded_classes=("sivt",))
+    derive_orders(days.store, days.run(), [DAY], Terms(policies=PolicyBook([policy])))
+    (touches,) = zip(*(order["touches"] for order in conversions(days).values()), strict=True)
+    assert all(touch["is_provisional"] for touch in touches)
+    assert {name: order["touches"][0]["invalid_reason"] for name, order in conversions(days).items()} == {
+        "ignored": "",
+        "less": "",
+        "general": "",
+        "sophisticated": "automation_header",
+    }
+
+
+def test_an_order_needs_the_word_of_one_of_those_whom_the_policy_takes(days: Days) -> None:
+    click = days.click(1 * HOUR_MS, creator_id="emma")
+    for name, tiers in (("both", ("connector", "server")), ("server", ("server",)), ("connector", ("connector",))):
+        for tier in tiers:
+            told = {**SALE, "trust_tier": tier, **carried(click)}
+            days.event("conversion", 12 * HOUR_MS, order_id=name, **told)
+    days.load()
+    policies = PolicyBook([PolicyPeriod(conversion_tiers=("connector",))])
+    derive_orders(days.store, days.run(), [DAY], Terms(policies=policies))
+    billable = {name: order["non_billable_reason"] for name, order in conversions(days).items()}
+    assert billable == {"both": "", "server": "unconfirmed", "connector": ""}

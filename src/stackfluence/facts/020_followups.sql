@@ -5,7 +5,7 @@
 -- Writes:    day_events (of this connection)
 -- Rule:      The click ID was verified and is valid. Times are judged in 040. A row that another row of the same event
 --            precedes is taken out by 030, wherever that other one belongs.
--- Lookback:  1 day, for wrong clocks of browsers.
+-- Lookback:  1 day, for wrong clocks
 -- Lookahead: 1 day, for what follows the day's last click.
 
 -- name: gather_followups

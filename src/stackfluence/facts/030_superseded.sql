@@ -4,7 +4,8 @@
 -- Reads:     day_events, events
 -- Writes:    superseded (of this connection)
 -- Rule:      Of several rows of one event the one of the highest trust tier counts, then the earliest, then the one
---            with the smallest leaf hash: the same in whatever order they arrived. All rows of the event are
+--            that was received first, then the one with the smallest leaf hash: the same in whatever order they were
+--            loaded, and the first of those that differ in nothing but their receipt. All rows of the event are
 --            compared, those too that carry no click ID, another one, or another day: one of these may be the one
 --            that counts, and then none counts for the day's click. Clicks get their ids from their edge, one per line:
 --            of them only the rows of the days around are compared.
@@ -48,6 +49,7 @@ places as (
             order by
                 transform(toString(trust_tier), ['server', 'connector', 'browser'], [1, 2, 3], 4),
                 occurred_at,
+                received_at,
                 leaf_hash
         ) as place
     from events

@@ -3,12 +3,13 @@
 -- Grain:     one row per click of one day (UTC) of one organization.
 -- Reads:     day_events, superseded, scored_clicks, derivation_runs
 -- Writes:    arrivals (of this connection)
--- Rule:      A session or pageview belongs to a click when it carries that click's ID and is stated to have happened
---            at most 24 hours after it. (The ID exists from the click on: what is stated to be earlier has a wrong
---            clock, and counts from a day before.) A click is comparable when it could have been seen on the site and
---            24 hours have passed: no test, no objection to being measured, and not taken for a robot by its edge. It
---            is unseen when it is comparable and neither session nor conversion came of it. It was seen when one did,
---            comparable or not. What lists of a later day said counts once the run that asked them was finished.
+-- Rule:      A session, pageview or conversion belongs to a click when it carries that click's ID and is stated to have
+--            happened at most 24 hours after it, or at most 24 hours before it: the ID exists from the click on, so
+--            what is stated to be earlier has a wrong clock. A click is comparable when it could have been seen on the
+--            site and 24 hours have passed: no test, no objection to being measured, and not taken for a robot by its
+--            edge. It is unseen when it is comparable and neither session nor conversion came of it. It was seen when
+--            one did, comparable or not. What lists of a later day said counts once the run that asked them was
+--            finished.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 
@@ -76,7 +77,7 @@ timed as (
     inner join clicked on following.click_id = clicked.click_id
     where
         following.event_type != 'click'
-        and after_ms <= 86400000
+        and after_ms between -86400000 and 86400000
         and following.is_test = clicked.is_test
         and (following.node, following.seq) not in (
             select

@@ -77,6 +77,7 @@ conversion_rows as (
             order by
                 transform(toString(trust_tier), ['server', 'connector', 'browser'], [1, 2, 3], 4),
                 occurred_at,
+                received_at,
                 leaf_hash
         ) as place
     from events

@@ -3,10 +3,11 @@
 -- Grain:     one row per click of one day (UTC) of one organization.
 -- Reads:     verdicts, arrivals, visits, repeated
 -- Writes:    day_verdicts (of this connection), which `derive` copies into click_verdicts
--- Rule:      A visit qualifies when its click is valid, it was told by somebody whose word the policy takes, in a
---            session, and the visitor saw at least the policy's pages or stayed its time, and when it isn't repeated.
---            The first reason that holds is told. Not engaged, not measured and no consent are kept apart: only the
---            first says anything about the visitor.
+-- Rule:      A click qualifies when it is valid and one of its visits is engaged (093) and not repeated (095). The
+--            first reason that holds is told; a visit that isn't engaged isn't repeated either. Not engaged, not
+--            measured and no consent are kept apart: only the first says anything about the visitor. Nobody but those
+--            whose word the policy takes can say that the visitor objected on the page. The session that is told is
+--            the first that qualifies, else the first.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 
@@ -22,23 +23,21 @@ with
 
 visited as (
     select
-        arrivals.click_id as click_id,
-        arrivals.is_measurable as is_measurable,
-        visits.told as told,
-        visits.trusted as trusted,
-        visits.session_id as session_id,
-        visits.visited_at as visited_at,
-        visits.is_implausible as is_implausible,
-        arrayLastIndex(
-            from_ms -> from_ms <= toUnixTimestamp64Milli(arrivals.occurred_at), {policy_from:Array(Int64)}
-        ) as policy,
-        visits.pageviews >= {policy_min_pageviews:Array(UInt32)}[policy]
-        or visits.engaged_ms >= {policy_min_engaged_ms:Array(Int64)}[policy] as is_engaged,
-        repeated.is_repeated_visit as is_repeated_visit,
-        repeated.is_duplicate_click as is_duplicate_click
-    from arrivals
-    left join visits on arrivals.click_id = visits.click_id
-    left join repeated on arrivals.click_id = repeated.click_id
+        visits.click_id as click_id,
+        true as is_told,
+        sum(visits.trusted) > 0 as is_trusted,
+        max(visits.session_id != '' and visits.is_engaged) as is_engaged,
+        max(visits.session_id != '' and visits.is_said_engaged) as is_said_engaged,
+        max(visits.session_id != '' and visits.is_engaged and not repeated.is_repeated_visit) as is_qualified,
+        argMinIf(
+            (visits.session_id, visits.visited_at),
+            (not visits.is_engaged or repeated.is_repeated_visit, visits.visited_at, visits.session_id),
+            visits.session_id != ''
+        ) as visit,
+        max(repeated.is_duplicate_click) as is_duplicate_click
+    from visits
+    left join repeated on visits.click_id = repeated.click_id and visits.session_id = repeated.session_id
+    group by click_id
 )
 
 select
@@ -67,19 +66,20 @@ select
     verdicts.invalid_reason as invalid_reason,
     verdicts.policy_version as policy_version,
     verdicts.flagged_from as flagged_from,
-    visited.session_id as session_id,
-    visited.visited_at as visited_at,
+    visited.visit.1 as session_id,
+    visited.visit.2 as visited_at,
     multiIf(
         verdicts.invalid_reason != '', 'invalid_traffic',
-        visited.told = 0 and visited.is_measurable, 'not_measured',
-        visited.told = 0, 'no_consent',
-        visited.trusted = 0, 'untrusted_visit',
-        visited.session_id = '', 'no_consent',
-        visited.is_engaged and visited.is_repeated_visit, 'repeated_visit',
-        visited.is_engaged, '',
-        visited.is_implausible, 'implausible_engagement',
+        not visited.is_told and arrivals.is_measurable, 'not_measured',
+        not visited.is_told, 'no_consent',
+        not visited.is_trusted, 'untrusted_visit',
+        session_id = '', 'no_consent',
+        visited.is_qualified, '',
+        visited.is_engaged, 'repeated_visit',
+        visited.is_said_engaged, 'implausible_engagement',
         'not_engaged'
     ) as unqualified_reason,
     visited.is_duplicate_click as is_duplicate_click
 from verdicts
-inner join visited on verdicts.click_id = visited.click_id;
+inner join arrivals on verdicts.click_id = arrivals.click_id
+left join visited on verdicts.click_id = visited.click_id;

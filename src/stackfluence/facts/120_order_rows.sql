@@ -3,8 +3,8 @@
 -- Grain:     one row per event.
 -- Reads:     day_places, events
 -- Writes:    order_rows (of this connection)
--- Rule:      Of several rows of one event the one of the highest trust tier counts, then the earliest, then the one
---            with the smallest leaf hash, as in 030. It may name another order than a row that doesn't count. It was
+-- Rule:      Of several rows of one event the one of the highest trust tier counts, then the earliest, then the first
+--            received, as in 030. It may name another order than a row that doesn't count. The event was
 --            received when the first of that tier was: who sends it again makes it no newer. A version is as old
 --            as its source says (revised_at), else as its receipt.
 -- Lookback:  none beyond that of what it reads
@@ -28,7 +28,7 @@ stored as (
         presentment_revenue_cents,
         min(received_at) over (partition by event_id, tier) as first_received_at,
         if(revised_at = '', first_received_at, parseDateTime64BestEffort(revised_at, 3, 'UTC')) as version_at,
-        row_number() over (partition by event_id order by tier, occurred_at, leaf_hash) as place
+        row_number() over (partition by event_id order by tier, occurred_at, received_at, leaf_hash) as place
     from events
     where
         organization_id = {organization_id:String}

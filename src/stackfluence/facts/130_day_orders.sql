@@ -6,14 +6,14 @@
 -- Rule:      What a server or connector tells of an order is believed before what a browser tells: who knows its number
 --            could say anything. Of what is believed the conversion that was received first fixes time and terms, for
 --            ever: none can move the order later. All amounts are those of the highest trust tier's latest version.
---            Refunds count that a server or connector tells of; of what shops give back, and of what banks do, those
---            of the highest tier that tells of any: a second one tells of the same money. What is told in the currency
---            that the shopper paid in is converted as the order itself was, half a cent up; any other one is kept
---            apart. A bank gives back what a bank took, never what a shop gave. No more comes back than the order was
---            worth, and of a cancelled one everything: a shop's own hook says so; of a server's word the amount has to
---            cover what other refunds left, 0 being none, and a smaller one is a refund. A click can have led to the
---            order when it was made up to 5 minutes after it, for clocks that differ; where a browser alone tells, its
---            receipt is the time.
+--            Refunds count that a server or connector tells of; of what shops give back, of what banks take, and of
+--            what banks give back, those of the highest tier that tells of any such: a second one tells of the same
+--            money. A cancellation is of what shops give back. What is told in the currency that the shopper paid in is
+--            converted as the order itself was, half a cent up; any other one is kept apart. A bank gives back what a
+--            bank took, never what a shop gave. No more comes back than the order was worth, and of a cancelled one
+--            everything: a shop's own hook says so; of a server's word the amount has to cover what other refunds left,
+--            0 being none, and a smaller one is a refund. A click can have led to the order when it was made up to 5
+--            minutes after it, for clocks that differ; where a browser alone tells, its receipt is the time.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
 
@@ -21,10 +21,10 @@
 -- Put one day's orders into `day_orders`.
 insert into day_orders (
     order_place, conversion_id, occurred_at, before_ms, shop, order_id, event_id, amounts_event_id, events, received_at,
-    conversion_type, customer_type, is_renewal, is_test, trust_tier, tier, currency, revenue_cents, subtotal_cents,
-    discount_cents, tax_cents, shipping_cents, gift_card_cents, presentment_currency, presentment_revenue_cents,
-    gift_card_sales_cents, refunds, unconfirmed_refunds, is_cancelled, other_currency_refunds, refunded_cents,
-    refunded_by_reason, coupon_codes
+    conversion_type, customer_type, is_renewal, is_test, trust_tier, trust_tiers, tier, currency, revenue_cents,
+    subtotal_cents, discount_cents, tax_cents, shipping_cents, gift_card_cents, presentment_currency,
+    presentment_revenue_cents, gift_card_sales_cents, refunds, unconfirmed_refunds, is_cancelled,
+    other_currency_refunds, refunded_cents, refunded_by_reason, coupon_codes
 )
 with
 
@@ -35,7 +35,8 @@ orders as (
         argMin(event_id, (tier > 2, received_at, occurred_at, event_id)) as first_id,
         argMax(event_id, (-toInt8(tier), version_at, received_at, occurred_at, event_id)) as amounts_id,
         count() as events,
-        min(tier) as best_tier
+        min(tier) as best_tier,
+        arraySort(groupUniqArray(toString(trust_tier))) as trust_tiers
     from order_rows
     where event_type = 'conversion'
     group by order_place
@@ -80,6 +81,7 @@ chosen as (
         first_row.is_renewal as is_renewal,
         latest.is_test as is_test,
         latest.trust_tier as trust_tier,
+        orders.trust_tiers as trust_tiers,
         latest.tier as tier,
         latest.currency as currency,
         latest.revenue_cents as revenue_cents,
@@ -116,7 +118,7 @@ returns as (
             null
         ) as cents,
         min(order_rows.tier) over (
-            partition by order_rows.order_place, order_rows.reason in ('chargeback', 'chargeback_reversed')
+            partition by order_rows.order_place, if(told_kind = 'cancellation', 'refund', told_kind)
         ) as best_tier
     from order_rows
     inner join chosen on order_rows.order_place = chosen.order_place
@@ -168,6 +170,7 @@ select
     chosen.is_renewal as is_renewal,
     chosen.is_test as is_test,
     chosen.trust_tier as trust_tier,
+    chosen.trust_tiers as trust_tiers,
     chosen.tier as tier,
     chosen.currency as currency,
     chosen.revenue_cents as revenue_cents,

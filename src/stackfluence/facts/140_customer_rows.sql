@@ -4,9 +4,10 @@
 -- Reads:     events, events_personal, order_places, order_rows, day_orders, same_customers
 -- Writes:    same_customers; customer_rows (of this connection)
 -- Rule:      A customer is the same when the hash of the customer's id, or of the mail address, is: identifies and
---            conversions of other orders count, up to 30 days before the order and a day after it. What was found once
---            is kept in places alone, so an erasure takes nothing away. Of several rows of one event the same one
---            counts as in 120. Both ends have to be believed: the weaker tier of the two is the tier of what was found.
+--            conversions of other orders count, up to 30 days before the order and less than a day after. What was
+--            found once is kept in places alone, so an erasure takes nothing away. Of several rows of one event the
+--            same one counts as in 120. Both ends have to be believed: the weaker tier of the two is the tier of what
+--            was found.
 -- Lookback:  30 days, for a customer's earlier visits; further rows of their events wherever
 -- Lookahead: 1 day, for an account that is made after the order
 
@@ -165,7 +166,7 @@ stored as (
         click_id,
         click_id_status,
         tier,
-        row_number() over (partition by event_id order by tier, occurred_at, leaf_hash) as place
+        row_number() over (partition by event_id order by tier, occurred_at, received_at, leaf_hash) as place
     from events
     where
         organization_id = {organization_id:String}

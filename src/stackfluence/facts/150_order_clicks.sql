@@ -10,7 +10,7 @@
 
 -- name: find_order_clicks
 -- Put the stored clicks into `order_clicks`.
-insert into order_clicks (click_id, link_id, creator_id, campaign_id, is_test, bot_score, bot_reasons)
+insert into order_clicks (click_id, link_id, creator_id, campaign_id, is_test, bot_reasons)
 with
 
 carried as (
@@ -28,7 +28,6 @@ select
     argMin(creator_id, leaf_hash) as creator_id,
     argMin(campaign_id, leaf_hash) as campaign_id,
     argMin(is_test, leaf_hash) as is_test,
-    argMin(bot_score, leaf_hash) as bot_score,
     argMin(bot_reasons, leaf_hash) as bot_reasons
 from events
 where

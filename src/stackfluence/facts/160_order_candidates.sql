@@ -4,12 +4,13 @@
 -- Reads:     day_orders, order_rows, customer_rows, order_clicks, code_words, code_periods
 -- Writes:    order_candidates (of this connection)
 -- Rule:      A creator's code that is live when the order is placed goes before a click. Of codes the one goes first
---            whose creator's click is there, too, then the one that stands first on the order. Clicks that a server or
---            connector tells of go before those that a browser alone tells of: who knows an order's number could say
---            so. Among these the last one goes first, whether the order carries it or its customer carried it elsewhere
---            within 30 days. A code that nobody owns takes nothing from a click. On an order
---            that a server or connector tells of, a code that only a browser tells of isn't believed. What can't be
---            named is kept with the reason.
+--            whose creator's click is there, too, then the one that stands first on the order, as the highest tier
+--            tells it, then by the alphabet; it is spelled as there. Clicks that a server or connector tells of go
+--            before those that a browser alone tells of: who knows an order's number could say so. Among these the last
+--            one goes first, whether the order carries it or its customer carried it elsewhere within 30 days; a click
+--            that both tell of is told by the more trusted of them. A code that nobody owns takes nothing from a click.
+--            On an order that a server or connector tells of, a code that only a browser tells of isn't believed. What
+--            can't be named is kept with the reason.
 -- Lookback:  30 days between click and order, where the order doesn't carry the click's ID itself
 -- Lookahead: none beyond that of what it reads
 
@@ -42,13 +43,27 @@ carried as (
     from customer_rows
 ),
 
+aged as (
+    select
+        carried.order_place as order_place,
+        carried.way as way,
+        carried.click_id as click_id,
+        carried.tier as tier,
+        carried.trust_tier as trust_tier,
+        carried.event_id as event_id,
+        carried.way = 3
+        and toInt64(bitShiftRight(toUInt128(carried.click_id), 80)) + 2592000000
+        < toUnixTimestamp64Milli(day_orders.occurred_at) as is_too_old
+    from carried
+    inner join day_orders on carried.order_place = day_orders.order_place
+),
+
 told as (
     select
         order_place,
         click_id,
-        min(way) as closest_way,
-        argMin((way, tier, trust_tier, event_id), (tier > 2, way, tier, event_id)) as best
-    from carried
+        argMin((way, tier, trust_tier, event_id, is_too_old), (is_too_old, tier > 2, way, tier, event_id)) as best
+    from aged
     group by order_place, click_id
 ),
 
@@ -61,8 +76,7 @@ clicks as (
             order_clicks.click_id != told.click_id, 'unknown_click',
             order_clicks.is_test != day_orders.is_test, 'test_click',
             clicked_ms > day_orders.before_ms, 'after_order',
-            told.closest_way = 3
-            and clicked_ms + 2592000000 < toUnixTimestamp64Milli(day_orders.occurred_at), 'too_old',
+            told.best.5, 'too_old',
             ''
         ) as refusal,
         order_clicks.creator_id as creator_id,
@@ -99,7 +113,7 @@ keyed as (
     select
         written.order_place as order_place,
         code_words.code_key as code_key,
-        argMin(written.code, (written.tier, written.position, written.event_id)) as best_code,
+        argMin(written.code, (written.tier, written.position, written.code)) as best_code,
         min((written.tier, written.position)) as first_place,
         argMin(written.trust_tier, (written.tier, written.event_id)) as best_trust_tier,
         argMin(written.event_id, (written.tier, written.event_id)) as best_event_id
@@ -174,7 +188,7 @@ ranked as (
                 refusal != '',
                 way != 1,
                 way = 1 and not has_click,
-                way != 1 and tier > 2,
+                if(way = 1, tier, toUInt8(tier > 2)),
                 -clicked_ms,
                 way,
                 position,

@@ -4,7 +4,7 @@
 -- Reads:     order_candidates, order_clicks, click_verdicts, derived_days
 -- Writes:    touch_verdicts (of this connection)
 -- Rule:      A click has the verdict of its day's newest run before this one. Where there is none yet, it has what its
---            edge stamped on it, by the policy in force at the click, and the order is provisional.
+--            edge stamped on it, judged as in 090 by the policy in force at the click, and the order is provisional.
 -- Lookback:  as long as a click ID lives
 -- Lookahead: none
 
@@ -51,28 +51,42 @@ verdicts as (
                 newest_run
             from pointers
         )
+),
+
+stamped as (
+    select
+        touches.click_id as click_id,
+        touches.clicked_at as clicked_at,
+        arrayLastIndex(
+            from_ms -> from_ms <= toUnixTimestamp64Milli(touches.clicked_at), {policy_from:Array(Int64)}
+        ) as policy,
+        arrayFilter(
+            reason -> not has({policy_ignored_reasons:Array(Array(String))}[policy], reason),
+            arrayDistinct(cast(order_clicks.bot_reasons as Array(String)))
+        ) as counting,
+        arraySum(
+            reason -> transform(reason, {reason_names:Array(String)}, {reason_weights:Array(Int32)}, 0), counting
+        ) >= {policy_flagged_from:Array(UInt8)}[policy] as is_flagged,
+        arraySort(
+            reason -> (
+                -transform(reason, {reason_names:Array(String)}, {reason_weights:Array(Int32)}, 0),
+                transform(reason, {reason_names:Array(String)}, {reason_classes:Array(String)}, ''),
+                reason
+            ),
+            counting
+        )[1] as heaviest,
+        transform(heaviest, {reason_names:Array(String)}, {reason_classes:Array(String)}, '') as heaviest_class,
+        is_flagged and has({policy_excluded_classes:Array(Array(String))}[policy], heaviest_class) as is_invalid
+    from touches
+    inner join order_clicks on touches.click_id = order_clicks.click_id
 )
 
 select
-    touches.click_id as click_id,
-    toDate(touches.clicked_at) as clicked_on,
-    if(
-        verdicts.is_derived,
-        verdicts.invalid_reason,
-        if(
-            order_clicks.bot_score >= {policy_flagged_from:Array(UInt8)}[arrayLastIndex(
-                from_ms -> from_ms <= toUnixTimestamp64Milli(touches.clicked_at), {policy_from:Array(Int64)}
-            )],
-            arraySort(
-                reason -> (-transform(reason, {reason_names:Array(String)}, {reason_weights:Array(Int32)}, 0), reason),
-                cast(order_clicks.bot_reasons as Array(String))
-            )[1],
-            ''
-        )
-    ) as invalid_reason,
+    stamped.click_id as click_id,
+    toDate(stamped.clicked_at) as clicked_on,
+    multiIf(verdicts.is_derived, verdicts.invalid_reason, stamped.is_invalid, stamped.heaviest, '') as invalid_reason,
     verdicts.is_derived as is_derived,
     verdicts.is_derived and pointers.was_final as is_final
-from touches
-inner join order_clicks on touches.click_id = order_clicks.click_id
-left join verdicts on touches.click_id = verdicts.click_id
-left join pointers on toDate(touches.clicked_at) = pointers.day;
+from stamped
+left join verdicts on stamped.click_id = verdicts.click_id
+left join pointers on toDate(stamped.clicked_at) = pointers.day;

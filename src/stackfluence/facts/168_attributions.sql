@@ -11,8 +11,9 @@
 --            first_touch gives all to the earliest; linear the same to each; position_based 400,000 to the first and
 --            to the last and the rest to those between, halves where there are two; time_decay halves a touch's
 --            weight for every 7 days before the order, in a straight line within them (Google Analytics' half-life).
---            What a division leaves over goes one by one to the last of those who share. In the models that share, a
---            code whose creator has an eligible click on the order is no touch beside it.
+--            What a division leaves over goes one by one to the last of those who share. Of two touches at the same
+--            moment, two codes for instance, the one that goes first in 160's order is the earlier. In the models that
+--            share, a code whose creator has an eligible click on the order is no touch beside it.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none
 
@@ -56,7 +57,6 @@ touches as (
         candidates.link_id as link_id,
         candidates.click_id as click_id,
         candidates.code as code,
-        candidates.code_key as code_key,
         toUnixTimestamp64Milli(day_orders.occurred_at) as ordered_ms,
         candidates.found_by = 'code' as is_code,
         if(is_code, ordered_ms, candidates.clicked_ms) as touched_ms,
@@ -97,7 +97,7 @@ shared as (
     select
         order_place,
         min(ordered_ms) as placed_ms,
-        arraySort(groupArray((touched_ms, toString(click_id), code_key, place))) as sharing,
+        arraySort(groupArray((touched_ms, place))) as sharing,
         length(sharing) as sharers,
         -- at least 1, since what is divided by it is computed for every order
         greatest(toInt64(sharers) - 2, 1) as between_them,
@@ -121,7 +121,7 @@ credited as (
     select
         order_place,
         number,
-        tupleElement(arrayElement(sharing, number), 4) as place,
+        tupleElement(arrayElement(sharing, number), 2) as place,
         if(number = 1, 1000000, 0) as first_touch,
         intDiv(1000000, sharers) + (number > toInt64(sharers) - 1000000 % sharers) as linear,
         multiIf(

@@ -185,7 +185,7 @@ select
     ) as unattributed_reason,
     multiIf(
         day_orders.is_test, 'test',
-        not has({policy_conversion_tiers:Array(Array(String))}[priced.policy], toString(day_orders.trust_tier)),
+        not hasAny({policy_conversion_tiers:Array(Array(String))}[priced.policy], day_orders.trust_tiers),
         'unconfirmed',
         unattributed_reason != '', 'unattributed',
         ''

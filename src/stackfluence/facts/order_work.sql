@@ -83,6 +83,7 @@ create or replace temporary table day_orders (
     is_renewal Bool,
     is_test Bool,
     trust_tier LowCardinality(String),
+    trust_tiers Array(String),
     tier UInt8,
     currency LowCardinality(String),
     revenue_cents Nullable(Int64),
@@ -143,7 +144,6 @@ create or replace temporary table order_clicks (
     creator_id String,
     campaign_id String,
     is_test Bool,
-    bot_score UInt8,
     bot_reasons Array(LowCardinality(String))
 ) engine = MergeTree
 order by click_id;

@@ -121,25 +121,53 @@ from click_verdicts;
 -- What pages told of the visits that the day's clicks led to; written by 093.
 create or replace temporary table visits (
     click_id UUID,
-    told UInt32,
-    trusted UInt32,
     session_id String,
-    session_ids Array(String),
+    trusted UInt32,
     visited_at DateTime64(3, 'UTC'),
-    pageviews UInt32,
-    engaged_ms Int64,
-    is_implausible Bool
+    is_engaged Bool,
+    is_said_engaged Bool
 ) engine = MergeTree
-order by click_id;
+order by (click_id, session_id);
+
+-- name: create_pages_before
+-- What pages told of clicks of the day before whose sessions led to the day's clicks, too; written by 094.
+create or replace temporary table pages_before (
+    click_id UUID,
+    event_type LowCardinality(String),
+    session_id String,
+    occurred_at DateTime64(3, 'UTC'),
+    received_at DateTime64(3, 'UTC'),
+    trust_tier LowCardinality(String),
+    is_test Bool,
+    engaged_ms Int64,
+    is_webdriver Bool,
+    is_idle Bool
+) engine = Memory;
+
+-- name: create_visits_before
+-- The visits that these clicks led to; written by 094.
+create or replace temporary table visits_before (
+    click_id UUID,
+    session_id String,
+    is_engaged Bool,
+    was_webdriver Bool,
+    was_idle Bool,
+    link_id String,
+    creator_id String,
+    campaign_id String,
+    is_test Bool,
+    bot_reasons Array(LowCardinality(String))
+) engine = Memory;
 
 -- name: create_repeated
--- Clicks whose sessions an earlier click of the same creator and campaign had begun; written by 095.
+-- Sessions of the day's clicks that an earlier click had led to, too; written by 095.
 create or replace temporary table repeated (
     click_id UUID,
+    session_id String,
     is_repeated_visit Bool,
     is_duplicate_click Bool
 ) engine = MergeTree
-order by click_id;
+order by (click_id, session_id);
 
 -- name: create_day_verdicts
 -- One day's verdicts before they are published; written by 097.
