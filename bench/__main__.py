@@ -6,7 +6,19 @@ import importlib
 import json
 import sys
 
-NAMES = ("redirect", "ingest", "snapshot", "load", "visible", "redis_away", "crash", "copies", "bots", "snippet")
+NAMES = (
+    "redirect",
+    "ingest",
+    "snapshot",
+    "load",
+    "visible",
+    "redis_away",
+    "crash",
+    "copies",
+    "bots",
+    "snippet",
+    "oracle",
+)
 
 
 def main() -> None:
