@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 from typing import Any
 
@@ -14,8 +15,9 @@ from stackfluence.clock import parse_rfc3339
 from stackfluence.events.event import Leaf
 from stackfluence.events.feed import LATEST_MS, Filters
 from stackfluence.events.store import Store
-from stackfluence.facts import DEFAULT_POLICIES
+from stackfluence.facts import DEFAULT_POLICIES, PolicyBook, PolicyPeriod
 from stackfluence.facts.derive import DAY_MS, Run, derive
+from stackfluence.reasons import REASONS
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import Brand, errors
 from tests.api.stored import Journal
@@ -43,10 +45,10 @@ async def told(brand: Brand, **query: Any) -> dict[str, Any]:
 
 async def test_clicks_that_no_run_has_judged_count_by_what_their_edge_said(journal: Journal) -> None:
     journal.event()
-    journal.event(bot_score=49, bot_reasons=["hosting_network"])
+    journal.event(bot_score=15, bot_reasons=["hosting_network"])
     journal.event(bot_score=100, bot_reasons=["hosting_network", "declared_bot"])
-    journal.event(bot_score=70, bot_reasons=["no_fetch_metadata", "unlikely_language"])
-    journal.event(bot_score=60, bot_reasons=["no_fetch_metadata", "no_accept_language"])
+    journal.event(bot_score=65, bot_reasons=["no_fetch_metadata", "unlikely_language"])
+    journal.event(bot_score=100, bot_reasons=["no_fetch_metadata", "no_accept_language"])
     journal.event(bot_score=0, bot_reasons=["possible_duplicate"])
     journal.event("session")
     journal.event(quarantine_reason="wrong_type")
@@ -57,10 +59,38 @@ async def test_clicks_that_no_run_has_judged_count_by_what_their_edge_said(journ
         "gross": 6, "valid": 3, "givt": 2, "sivt": 1, "possible_duplicates": 1, "not_derived": 6,
         "by_reason": {"declared_bot": 1, "no_accept_language": 1, "no_fetch_metadata": 1},
         "arrival": {"measured": 0, "received": 0, "resolved": 0, "measurable_permille": None},
-        "scores": [2, 0, 0, 0, 1, 0, 1, 1, 0, 1],
+        "scores": [2, 1, 0, 0, 0, 0, 1, 0, 0, 2],
     }  # fmt: skip
     assert body["items"] == [{"group": "", "name": None, **body["total"]}]
     assert (body["run_id"], body["group_by"], body["time_zone"]) == (0, "total", "Europe/Berlin")
+
+
+async def test_what_the_policy_ignores_or_does_not_exclude_takes_no_click_that_waits(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = {
+        "general alone": PolicyPeriod(excluded_classes=("givt",)),
+        "ignored": PolicyPeriod(ignored_reasons=("no_accept_language", "no_fetch_metadata")),
+    }
+    clicks = [
+        journal.event(bot_score=100, bot_reasons=["no_accept_language", "hosting_network", "contradicting_hints"]),
+        journal.event(bot_score=60, bot_reasons=["no_fetch_metadata"]),
+        journal.event(bot_score=100, bot_reasons=["declared_bot", "no_accept_language"]),
+    ]
+    await journal.load()
+    for name, reasons in (
+        ("general alone", {"declared_bot": 1, "no_accept_language": 1}),
+        ("ignored", {"contradicting_hints": 1, "declared_bot": 1}),
+    ):
+
+        async def read(_catalog: object, own: str, policy: PolicyPeriod = books[name]) -> dict[str, PolicyBook]:
+            return {own: PolicyBook([policy])}
+
+        for module in ("traffic", "clicks"):
+            monkeypatch.setattr(f"stackfluence.api.{module}.read_policy_books", read)
+        assert (await told(journal.brand))["total"]["by_reason"] == reasons, name
+        found = [(await journal.brand.get(f"/v1/clicks/{click.event_id}")).json()["verdict"] for click in clicks]
+        assert Counter(each["invalid_reason"] for each in found if not each["is_valid"]) == reasons, name
 
 
 async def test_of_nothing_there_is_nothing(journal: Journal) -> None:
@@ -268,6 +298,7 @@ def parameters(**changed: Any) -> dict[str, Any]:
         "time_zone": "UTC",
         **DEFAULT_POLICIES.parameters(),
         "heaviest_first": HEAVIEST_FIRST,
+        "heaviest_weights": [REASONS[reason].weight for reason in HEAVIEST_FIRST],
         "sophisticated": SOPHISTICATED,
         "after_gross": 1000,
         "after_group": "",

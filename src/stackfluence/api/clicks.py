@@ -25,7 +25,7 @@ from stackfluence.events.event import read_leaf
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row
 from stackfluence.facts import read_policy_books
-from stackfluence.reasons import REASONS, UNQUALIFIED_SENTENCES, heaviest, score_of, traffic_class_of
+from stackfluence.reasons import REASONS, UNQUALIFIED_SENTENCES, score_of
 from stackfluence.vocabulary import ArrivalStage, EventType, TrafficClass, TrafficReason, UnqualifiedReason
 
 SQL = read_statements(Path(__file__).with_name("clicks.sql"))
@@ -258,17 +258,17 @@ async def _own(reading: Reading, kind: type[Named], identifier: str) -> Named | 
 async def _stamped(reading: Reading, leaf: dict[str, Any]) -> dict[str, Any]:
     """Return the members of a click that no run has judged yet: what its edge stamped on it."""
     books = await read_policy_books(reading.core.catalog, reading.organization_id)
-    flagged_from = books[reading.organization_id].in_force(read_time(leaf["occurred_at"])).flagged_from
+    policy = books[reading.organization_id].in_force(read_time(leaf["occurred_at"]))
     found = known(leaf.get("bot_reasons", []))
-    score = leaf.get("bot_score", 0)
-    is_flagged = score >= flagged_from and bool(found)
+    score, invalid_reason = policy.judge(found)
+    lasting = (reason for reason in found if not REASONS[reason].is_provisional)
     verdict = Verdict(
         score=score,
-        flagged_from=flagged_from,
-        traffic_class=traffic_class_of(found) if is_flagged else TrafficClass.valid,
-        invalid_reason=heaviest(found) if is_flagged else None,
-        is_valid=not is_flagged,
-        is_provisional=is_flagged and _is_provisional(found, flagged_from),
+        flagged_from=policy.flagged_from,
+        traffic_class=REASONS[invalid_reason].traffic_class if invalid_reason else TrafficClass.valid,
+        invalid_reason=invalid_reason,
+        is_valid=invalid_reason is None,
+        is_provisional=invalid_reason is not None and policy.judge(lasting)[1] is None,
     )
     return {
         "verdict": verdict,

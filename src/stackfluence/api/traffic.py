@@ -110,6 +110,7 @@ async def count_traffic(asked: Annotated[TrafficQuery, Query()], reading: Reads)
         "time_zone": span.time_zone,
         **policies.parameters(),
         "heaviest_first": HEAVIEST_FIRST,
+        "heaviest_weights": [REASONS[reason].weight for reason in HEAVIEST_FIRST],
         "sophisticated": SOPHISTICATED,
         **span.filters.subject(),
     }

@@ -39,7 +39,6 @@ late as (
         events.campaign_id as campaign_id,
         toString(events.in_app_browser) as in_app_browser,
         toString(events.country) as country,
-        events.bot_score as score,
         events.bot_reasons as bot_reasons
     from events
     left join horizons on toDate(events.occurred_at) = horizons.day
@@ -138,19 +137,25 @@ stamped as (
         country,
         '' as arrival_stage,
         has(bot_reasons, 'possible_duplicate') as is_possible_duplicate,
-        score,
+        arrayLastIndex(
+            from_ms -> from_ms <= toUnixTimestamp64Milli(occurred_at), {policy_from:Array(Int64)}
+        ) as policy,
+        arrayFilter(
+            word -> has(bot_reasons, word)
+            and not has({policy_ignored_reasons:Array(Array(String))}[policy], word),
+            {heaviest_first:Array(String)}
+        ) as counting,
+        toUInt8(least(100, arraySum(
+            word -> transform(word, {heaviest_first:Array(String)}, {heaviest_weights:Array(Int32)}, 0), counting
+        ))) as score,
+        if(has({sophisticated:Array(String)}, counting[1]), 'sivt', 'givt') as worst_class,
         if(
-            score >= {policy_flagged_from:Array(UInt8)}[arrayLastIndex(
-                from_ms -> from_ms <= toUnixTimestamp64Milli(occurred_at), {policy_from:Array(Int64)}
-            )],
-            arrayFirst(word -> has(bot_reasons, word), {heaviest_first:Array(String)}),
+            score >= {policy_flagged_from:Array(UInt8)}[policy]
+            and has({policy_excluded_classes:Array(Array(String))}[policy], worst_class),
+            counting[1],
             ''
         ) as invalid_reason,
-        multiIf(
-            invalid_reason = '', 'valid',
-            has({sophisticated:Array(String)}, invalid_reason), 'sivt',
-            'givt'
-        ) as traffic_class,
+        if(invalid_reason = '', 'valid', worst_class) as traffic_class,
         false as is_derived
     from late
     where
@@ -166,7 +171,7 @@ stamped as (
 clicks as (
     select * from verdicts
     union all
-    select * from stamped
+    select * except (policy, counting, worst_class) from stamped
 ),
 
 -- few rows, whatever a group's size: so the maps below cost nothing

@@ -25,8 +25,8 @@ from stackfluence.catalog.policies import (
     OwnCustomer,
     Policy,
 )
-from stackfluence.reasons import FLAGGED
-from stackfluence.vocabulary import AttributionModel
+from stackfluence.reasons import FLAGGED, REASONS, heaviest, score_of
+from stackfluence.vocabulary import AttributionModel, TrafficReason
 
 SECOND_MS, HOUR_MS, DAY_MS = 1000, 3_600_000, 86_400_000
 NO_END = 2**62  # milliseconds since 1970: behind every order
@@ -51,6 +51,14 @@ class PolicyPeriod(NamedTuple):
     touch_tiers: tuple[str, ...] = TOUCH_TIERS
     attribution_model: str = AttributionModel.last_touch.value
     window_ms: int = WINDOW_DAYS * DAY_MS
+
+    def judge(self, found: Iterable[TrafficReason]) -> tuple[int, TrafficReason | None]:
+        """Return the points of what was found of a click, and for what it is invalid; None for a valid one."""
+        counting = {reason for reason in found if reason not in self.ignored_reasons}
+        score, worst = score_of(counting), heaviest(counting)
+        if worst is None or score < self.flagged_from or REASONS[worst].traffic_class not in self.excluded_classes:
+            return score, None
+        return score, worst
 
 
 class PolicyBook:
