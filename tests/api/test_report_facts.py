@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from stackfluence.api import Core, create_api, report_facts
-from stackfluence.api.report_facts import Grouping, Place
+from stackfluence.api import Core, create_api
+from stackfluence.api.report_groups import Grouping, read_clicks, read_orders
 from stackfluence.api.report_totals import MAX_POINTS
 from stackfluence.catalog import open_catalog
 from stackfluence.click.click_id import ClickIdKeys
@@ -442,8 +442,10 @@ async def test_the_statements_run_on_a_server_too(served_store: Store) -> None:
         "order_runs": [2] * 30_000,
     }
     grouping = Grouping("kind", links={links[0]["id"]: "paid"}, other="organic")
-    rows = report_facts.read_groups(served_store, grouping, 10, Place(), parameters)
+    rows = read_clicks(served_store, grouping, parameters, 10)
     found = {row["group_key"]: row["gross"] for row in rows if not row["is_total"]}
     paid = sum(click["link_id"] == links[0]["id"] and not click["is_test"] for click in facts.clicks)
     whole = sum(not click["is_test"] for click in facts.clicks)
-    assert found == {"paid": paid, "organic": whole - paid, "": 0}
+    assert found == {"paid": paid, "organic": whole - paid}
+    groups = {row["group_key"] for row in read_orders(served_store, grouping, parameters) if not row["is_total"]}
+    assert groups == {"paid", "organic", ""}

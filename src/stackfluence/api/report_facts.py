@@ -22,13 +22,11 @@ from stackfluence.catalog import load_horizon
 from stackfluence.clock import now_ms
 from stackfluence.events.feed import LATEST_MS
 from stackfluence.events.statements import read_statements
-from stackfluence.events.store import Row, Store
 from stackfluence.vocabulary import TrafficReason, UnqualifiedReason
 
 SQL = read_statements(Path(__file__).with_name("report_facts.sql"))
 COUNTED_FROM = 1  # the first form of facts that has counts by quarters of an hour
 NEWEST = LATEST_MS  # more than any run's number
-MOST = (1 << 63) - 1  # more clicks than any group has
 WINDOW_MS = 30 * DAY_MS  # the longest attribution window that a policy may have
 SKEW_MS = 5 * 60_000  # how much later than its order a click may seem to be, by facts/130
 MICROS = 1_000_000  # credits are millionths of an order, amounts millionths of a currency's smallest unit
@@ -39,7 +37,7 @@ _UNQUALIFIED = ("", *(word.value for word in UnqualifiedReason))
 _REASON_STEP, _UNQUALIFIED_STEP = 512, 2
 _OTHER_REASON, _OTHER_UNQUALIFIED = 127, 255
 _OTHER = "other_version"  # a word of another version of this program
-_CODES = {
+CODES = {
     "reasons": list(_REASONS),
     "reason_codes": [place * _REASON_STEP for place in range(len(_REASONS))],
     "other_reason": _OTHER_REASON * _REASON_STEP,
@@ -110,41 +108,6 @@ class Runs:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Grouping:
-    """By what is counted: `links` are groups that only the catalog knows, by link; `other` is that of other links."""
-
-    group_by: str
-    periods: Sequence[int] = (0,)
-    links: Mapping[str, str] | None = None
-    other: str = ""
-    has_clicks: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Behind which group a page begins; groups come with most clicks first, orders of nobody last."""
-
-    gross: int = MOST
-    is_nobody: bool = False
-    group: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What was counted of a group: parts of clicks and of orders, which `told` adds up."""
-
-    key: str = ""
-    is_nobody: bool = False
-    gross: int = 0
-    click_parts: Sequence[tuple[int, int, int]] = field(default=())
-    order_parts: Sequence[tuple[Any, ...]] = field(default=())
-
-    def told(self) -> Counts:
-        """Return the row of a report."""
-        return Counts(clicks=tell_clicks(self.click_parts), orders=tell_orders(self.order_parts))
-
-
 async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, last_order_run: int = NEWEST) -> Runs:
     """Return which runs are read for a span, at most the given ones."""
     first = day_of(max(0, span.from_ms - WINDOW_MS - DAY_MS))
@@ -180,40 +143,21 @@ def about(span: ReportSpan, asked: ReportQuery, runs: Runs, not_derived: Mapping
     }
 
 
-async def count_groups(
-    reading: Reading,
-    span: ReportSpan,
-    asked: ReportQuery,
-    runs: Runs,
-    grouping: Grouping,
-    limit: int,
-    after: Place = Place(),
-) -> tuple[Group, list[Group]]:
-    """Return the total, and at most `limit` groups behind a place, with most clicks first."""
-    parameters = {**subject_of(reading, span, asked), **runs.parameters()}
-    rows = await asyncio.to_thread(read_groups, reading.core.events, grouping, limit, after, parameters)
-    groups = [
-        Group(row["group_key"], bool(row["is_nobody"]), row["gross"], row["click_parts"], row["order_parts"])
-        for row in rows
-    ]
-    if rows and rows[0]["is_total"]:
-        return groups[0], groups[1:]
-    return Group(), groups
-
-
 async def count_not_derived(
     reading: Reading, span: ReportSpan, runs: Runs, periods: Sequence[int] = (0,)
 ) -> dict[int, int]:
     """Return how many clicks aren't judged yet, by the period that they are of; none of those without any."""
-    rows = await reading.core.events.read(
-        SQL["count_not_derived"],
-        organization_id=reading.organization_id,
-        horizon=await load_horizon(reading.core.catalog),
-        periods=list(periods),
-        last_loads=runs.last_loads,
+    asked = {
+        "organization_id": reading.organization_id,
+        "horizon": await load_horizon(reading.core.catalog),
+        "last_loads": runs.last_loads,
         **runs.parameters(),
         **span.filters.subject(),
-    )
+    }
+    (late,) = await reading.core.events.read(SQL["count_late"], **asked)
+    if not late["late_rows"]:
+        return {}
+    rows = await reading.core.events.read(SQL["count_not_derived"], **asked, periods=list(periods))
     return {row["period_s"]: row["clicks"] for row in rows}
 
 
@@ -230,31 +174,6 @@ def subject_of(reading: Reading, span: ReportSpan, asked: ReportQuery) -> dict[s
         "by": asked.by,
         "model": asked.model,
     }
-
-
-def read_groups(store: Store, grouping: Grouping, limit: int, after: Place, parameters: dict[str, Any]) -> list[Row]:
-    """Return the total, if there is anything, and at most `limit` groups behind a place. Raises StoreError."""
-    with store.session() as session:
-        session.run(SQL["create_link_groups"])
-        try:
-            if grouping.links:
-                session.upload("link_groups", ("link_id", "group_key"), [list(pair) for pair in grouping.links.items()])
-            return session.rows(
-                SQL["count_groups"],
-                **parameters,
-                **_CODES,
-                group_by=grouping.group_by,
-                periods=list(grouping.periods),
-                has_clicks=grouping.has_clicks,
-                is_folded=grouping.links is not None,
-                other_group=grouping.other,
-                after_gross=after.gross,
-                after_nobody=after.is_nobody,
-                after_group=after.group,
-                limit=limit + 1,
-            )
-        finally:
-            session.run(SQL["drop_link_groups"])
 
 
 def tell_clicks(parts: Iterable[tuple[int, int, int]]) -> ClickCounts:

@@ -63,12 +63,10 @@ create or replace temporary table link_groups (
 -- A connection goes back as it came.
 drop temporary table if exists link_groups;
 
--- name: count_groups
--- An organization's clicks and orders of a time span by what they are grouped by, and once more all together
--- (`is_total`), largest gross first, those behind a place. `click_parts` and `order_parts` add up to all that is told
--- of a group: each click and order stands in one of them. An order stands in the group of each touch that is credited
--- with it, or with nobody (`is_nobody`) when there is none; its amounts are shared by credits, millionths of the order,
--- so that they add up to the order's exactly. (The ifs are nested so that only the column is read that is asked for.)
+-- name: count_clicks
+-- An organization's clicks of a time span by what they are grouped by, and once more all together (`is_total`), largest
+-- gross first, those behind a place. `parts` add up to all that is told of a group: each click stands in one of them.
+-- (The ifs are nested so that only the column is read that is asked for.)
 with
 
 counted as (
@@ -97,8 +95,7 @@ counted as (
         pageviews
     from click_counts
     where
-        {has_clicks:Bool}
-        and organization_id = {organization_id:String}
+        organization_id = {organization_id:String}
         and quarter_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
         and quarter_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
         and run_id = {click_runs:Array(UInt64)}[toInt32(toDate(quarter_at)) - {first_day:Int32} + 1]
@@ -141,7 +138,27 @@ clicked as (
     from listed
     array join [true, false] as is_total
     group by is_total, group_key, code
-),
+)
+
+select
+    is_total,
+    group_key,
+    sum(part_clicks) as gross,
+    groupArray((code, part_clicks, part_pageviews)) as parts
+from clicked
+group by is_total, group_key
+having
+    is_total
+    or gross < {after_gross:UInt64}
+    or (gross = {after_gross:UInt64} and not {after_nobody:Bool} and group_key > {after_group:String})
+order by is_total desc, gross desc, group_key asc
+limit {limit:UInt32};
+
+-- name: count_orders
+-- An organization's orders of a time span by what they are grouped by, and once more all together (`is_total`). One
+-- stands in the group of each touch that is credited with it, or with nobody (`is_nobody`) when there is none; its
+-- amounts are shared by credits, millionths of the order, so that they add up to the order's exactly.
+with
 
 credited as (
     select
@@ -270,53 +287,30 @@ ordered as (
     from shares
     array join [true, false] as is_total
     group by is_total, is_of_nobody, group_key, conversion_type, currency, uncredited_reason, left_out_reason
-),
-
-everything as (
-    select
-        is_total,
-        false as is_of_nobody,
-        group_key,
-        sum(part_clicks) as group_clicks,
-        groupArray((code, part_clicks, part_pageviews)) as click_part,
-        [] as order_part
-    from clicked
-    group by is_total, group_key
-
-    union all
-
-    select
-        is_total,
-        is_of_nobody,
-        group_key,
-        toUInt64(0) as group_clicks,
-        [] as click_part,
-        groupArray((
-            conversion_type, currency, uncredited_reason, left_out_reason, part_orders, part_credits, revenue_micros,
-            refunded_micros, net_revenue_micros, commission_base_micros, net_base_micros
-        )) as order_part
-    from ordered
-    group by is_total, is_of_nobody, group_key
 )
 
 select
     is_total,
     is_of_nobody as is_nobody,
     group_key,
-    sum(group_clicks) as gross,
-    arrayFlatten(groupArray(click_part)) as click_parts,
-    arrayFlatten(groupArray(order_part)) as order_parts
-from everything
-group by is_total, is_of_nobody, group_key
-having
-    is_total
-    or gross < {after_gross:UInt64}
-    or (
-        gross = {after_gross:UInt64}
-        and (is_of_nobody, group_key) > ({after_nobody:Bool}, {after_group:String})
-    )
-order by is_total desc, gross desc, is_of_nobody asc, group_key asc
-limit {limit:UInt32};
+    groupArray((
+        conversion_type, currency, uncredited_reason, left_out_reason, part_orders, part_credits, revenue_micros,
+        refunded_micros, net_revenue_micros, commission_base_micros, net_base_micros
+    )) as parts
+from ordered
+group by is_total, is_nobody, group_key;
+
+-- name: count_late
+-- How many rows of clicks no run has read which is read; mostly none, and then there is nothing to look at closer.
+select count() as late_rows
+from events
+where
+    organization_id = {organization_id:String}
+    and event_type = 'click'
+    and load_number <= {horizon:UInt64}
+    and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+    and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+    and load_number > {last_loads:Array(UInt64)}[toInt32(toDate(occurred_at)) - {first_day:Int32} + 1];
 
 -- name: count_not_derived
 -- Clicks that are loaded and that no run has judged which is read, by the period that they are of; of more than a

@@ -15,17 +15,15 @@ from stackfluence.api.fields import Time, Told
 from stackfluence.api.report_facts import (
     Amounts,
     Counts,
-    Group,
-    Grouping,
     Lost,
     OrderCounts,
     about,
-    count_groups,
     count_not_derived,
     read_runs,
     sorted_counts,
     tell_orders,
 )
+from stackfluence.api.report_groups import Group, Grouping, count_groups
 from stackfluence.api.report_query import (
     Grain,
     ReportQuery,
