@@ -88,8 +88,7 @@ ttl expires_at delete
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
 -- name: create_derivation_runs
--- One row per finished run: what it read, and with which code, rules and lists. `derived_at` is the moment up to which
--- it judges, too: nothing is held against a click for what didn't happen until 24 hours after it have passed.
+-- One row per finished run: what it read, by which code and lists, until when (`derived_at`), and what it came to.
 create table if not exists derivation_runs (
     run_id UInt64,
     derived_at DateTime64(3, 'UTC'),
