@@ -6,20 +6,18 @@ import os
 import statistics
 import time
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 from bench.history import AS_OF, LARGEST, START, days_of, told
 from stackfluence.events.statements import Statement
 from stackfluence.events.store import Store
-from stackfluence.facts import Run, derive, derive_orders
+from stackfluence.facts import Run, derive, derive_orders, highest_run
 
 MILLIONS = [float(word) for word in os.environ.get("SF_BENCH_MILLIONS", "1,10,100").split(",")]
 ORGANIZATIONS, DAYS = 100, 90
 DAY_AIM_SECONDS, WHOLE_AIM_SECONDS = 5, 60
 WHOLE_MILLIONS, WHOLE_DAYS = float(os.environ.get("SF_BENCH_WHOLE_MILLIONS", "10")), 30
 LATER_MS = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp() * 1000)
-_RUNS = count(1)
 
 
 def run() -> dict[str, Any]:
@@ -50,18 +48,18 @@ def _days(store: Store) -> dict[str, Any]:
 
 def _day(store: Store, day: Any) -> list[float]:
     started = time.perf_counter()
-    derive(store, _run(), day, day + timedelta(days=1))
+    derive(store, _run(store), day, day + timedelta(days=1))
     between = time.perf_counter()
-    derive_orders(store, _run(), [day])
+    derive_orders(store, _run(store), [day])
     return [between - started, time.perf_counter() - between]
 
 
 def _whole(store: Store) -> dict[str, Any]:
     days = days_of(WHOLE_DAYS + 8)  # orders come up to a week after their click
     started = time.perf_counter()
-    clicks = derive(store, _run(), days[0], days[WHOLE_DAYS])
+    clicks = derive(store, _run(store), days[0], days[WHOLE_DAYS])
     between = time.perf_counter()
-    orders = derive_orders(store, _run(), days)
+    orders = derive_orders(store, _run(store), days)
     ended = time.perf_counter()
     return {
         "events": _count(store)["all_events"],
@@ -72,8 +70,8 @@ def _whole(store: Store) -> dict[str, Any]:
     }
 
 
-def _run() -> Run:
-    return Run(next(_RUNS), LARGEST, AS_OF, LATER_MS)
+def _run(store: Store) -> Run:
+    return Run(highest_run(store) + 1, LARGEST, AS_OF, LATER_MS)
 
 
 _COUNT = Statement(

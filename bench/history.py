@@ -35,9 +35,9 @@ def told(events: int, organizations: int, days: int) -> Iterator[Store]:
         is_new = not place.exists()
         store = Store(f"chdb://{place}")
         stack.callback(store.close)
+        store.create_schema()
+        create_tables(store)
         if is_new:
-            store.create_schema()
-            create_tables(store)
             _tell(store, round(events / EVENTS_PER_VISIT), organizations, days)
         yield store
 

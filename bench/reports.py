@@ -21,7 +21,7 @@ from stackfluence.catalog.tables import Campaign, Creator, Link, Organization, P
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.statements import Statement
 from stackfluence.events.store import Store
-from stackfluence.facts import Run, derive, derive_orders
+from stackfluence.facts import Run, derive, derive_orders, highest_run
 from stackfluence.migrate import migrate
 from stackfluence.settings import Settings
 from stackfluence.vocabulary import KeyKind, LinkKind
@@ -62,11 +62,11 @@ def run() -> dict[str, Any]:
 def _derive_all(store: Store) -> None:
     """Derive the largest organization; the others have a twenty-fifth of its facts each, whatever they were told."""
     with store.session() as session:
-        if session.row(_DERIVED)["days"]:
+        if session.row(_DERIVED)["organizations"] == ORGANIZATIONS:
             return
-    days = days_of(DAYS + 8)
-    derive(store, Run(1, LARGEST, AS_OF, LATER_MS), days[0], days[DAYS])
-    derive_orders(store, Run(2, LARGEST, AS_OF, LATER_MS), days)
+    days, last = days_of(DAYS + 8), highest_run(store)
+    derive(store, Run(last + 1, LARGEST, AS_OF, LATER_MS), days[0], days[DAYS])
+    derive_orders(store, Run(last + 2, LARGEST, AS_OF, LATER_MS), days)
     with store.session() as session:
         for table, picked in _COPIED.items():
             sql = f"""
@@ -78,7 +78,7 @@ def _derive_all(store: Store) -> None:
             session.run(Statement("copy", "", sql))
 
 
-_DERIVED = Statement("count_days", "", "select count() as days from derived_order_days")
+_DERIVED = Statement("count", "", "select uniqExact(organization_id) as organizations from derived_order_days")
 _COPIED = {
     "click_verdicts": "cityHash64(click_id) % 25 = place % 25",
     "click_counts": "cityHash64(link_id, quarter_at, country, device_class) % 25 = place % 25",
