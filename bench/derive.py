@@ -13,7 +13,7 @@ from stackfluence.events.statements import Statement
 from stackfluence.events.store import Store
 from stackfluence.facts import Run, derive, derive_orders, highest_run
 
-MILLIONS = [float(word) for word in os.environ.get("SF_BENCH_MILLIONS", "1,10,100").split(",")]
+MILLIONS = [float(word) for word in os.environ.get("SF_BENCH_MILLIONS", "1,10").split(",")]
 ORGANIZATIONS, DAYS = 100, 90
 DAY_AIM_SECONDS, WHOLE_AIM_SECONDS = 5, 60
 WHOLE_MILLIONS, WHOLE_DAYS = float(os.environ.get("SF_BENCH_WHOLE_MILLIONS", "10")), 30

@@ -1,4 +1,4 @@
-"""Reports over a hundred million events of a hundred organizations: how long the largest waits, which has a fifth."""
+"""Reports over facts of a hundred organizations: how long the largest of them waits, which has a fifth of the events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stackfluence.migrate import migrate
 from stackfluence.settings import Settings
 from stackfluence.vocabulary import KeyKind, LinkKind
 
-MILLIONS = float(os.environ.get("SF_BENCH_MILLIONS", "100"))
+MILLIONS = float(os.environ.get("SF_BENCH_MILLIONS", "10"))
 ROUNDS = 6  # of which the first warms up
 AIM_MS = 300
 LINKS, CREATORS, CAMPAIGNS = 200, 50, 8  # as bench/history.sql has them
