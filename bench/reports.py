@@ -1,4 +1,4 @@
-"""Reports over facts of a hundred organizations: how long the largest of them waits, which has a fifth of the events."""
+"""Reports over facts of a hundred organizations: how long the largest waits, which has a fifth of all events."""
 
 from __future__ import annotations
 
