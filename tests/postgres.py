@@ -7,6 +7,7 @@ test's own, and `empty_postgres_url`, one without tables.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -17,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -75,25 +76,31 @@ class Server:
         asyncio.run(run())
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """Start the process's server, with a migrated database `template_catalog` that nobody connects to."""
+@contextlib.contextmanager
+def serve_postgres(*options: str) -> Iterator[Server]:
+    """Serve an empty PostgreSQL from memory, with options of `postgres` behind those of tests."""
     home = Path(tempfile.mkdtemp(prefix="sf-pg-"))
     process: subprocess.Popen[bytes] | None = None
     with memory_folder() as cluster:
         try:
             identity = _identity()
             binaries = _binaries(home, identity)
-            process, port = _start(binaries, home, cluster, identity)
-            server = Server(port)
-            server._execute("CREATE DATABASE template_catalog")
-            asyncio.run(migrate(server.url("template_catalog")))
-            yield server
+            process, port = _start(binaries, home, cluster, identity, options)
+            yield Server(port)
         finally:
             if process:
                 process.send_signal(signal.SIGINT)  # fast shutdown: open sessions are cut
                 process.wait(_START_SECONDS)
             shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """Start the process's server, with a migrated database `template_catalog` that nobody connects to."""
+    with serve_postgres() as server:
+        server._execute("CREATE DATABASE template_catalog")
+        asyncio.run(migrate(server.url("template_catalog")))
+        yield server
 
 
 @pytest.fixture
@@ -140,7 +147,9 @@ def _binaries(home: Path, identity: dict[str, Any]) -> Path:
     return installed / "bin"
 
 
-def _start(binaries: Path, home: Path, cluster: Path, identity: dict[str, Any]) -> tuple[subprocess.Popen[bytes], int]:
+def _start(
+    binaries: Path, home: Path, cluster: Path, identity: dict[str, Any], more: Sequence[str] = ()
+) -> tuple[subprocess.Popen[bytes], int]:
     if identity:
         os.chown(home, identity["user"], identity["group"])
         os.chown(cluster, identity["user"], identity["group"])
@@ -161,7 +170,7 @@ def _start(binaries: Path, home: Path, cluster: Path, identity: dict[str, Any]) 
             port = int(probe.getsockname()[1])
         with open(home / "log", "wb") as log:
             process = subprocess.Popen(
-                [binaries / "postgres", "-D", cluster, "-k", home, "-h", "127.0.0.1", "-p", str(port), *_FAST],
+                [binaries / "postgres", "-D", cluster, "-k", home, "-h", "127.0.0.1", "-p", str(port), *_FAST, *more],
                 cwd=home,
                 env=environment,
                 stdout=log,
