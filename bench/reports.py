@@ -82,7 +82,7 @@ def derive_all(store: Store) -> None:
                 insert into {table}
                 select * replace (concat('org_', leftPad(toString(place), 7, '0')) as organization_id)
                 from {table} array join range(1, {ORGANIZATIONS}) as place
-                where organization_id = '{LARGEST}' and {picked}
+                where {table}.organization_id = '{LARGEST}' and {picked}
                 """
             session.run(Statement("copy", "", sql))
 
