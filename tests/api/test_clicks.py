@@ -6,8 +6,11 @@ import json
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.events.store import Store
+from stackfluence.facts import PolicyBook, PolicyPeriod
 from stackfluence.reasons import REASONS
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import SECRET, Brand, errors
@@ -90,6 +93,20 @@ async def test_the_reasons_that_count_add_up_to_the_score(journal: Journal, stor
     assert body["evidence"] == {"seconds_to_session": 2}
     assert body["list_versions"] == {"isbot": "5.3.0"}
     assert (body["derived"]["run_id"], body["derived"]["as_of"], body["derived"]["is_scored_again"]) == (7, 1, True)
+
+
+async def test_what_the_policy_ignores_makes_no_verdict_lasting(
+    journal: Journal, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(_catalog: object, own: str) -> dict[str, PolicyBook]:
+        return {own: PolicyBook([PolicyPeriod(ignored_reasons=("declared_bot",))])}
+
+    click = journal.event(bot_score=100, bot_reasons=["prerender", "declared_bot"])
+    await journal.load()
+    monkeypatch.setattr("stackfluence.api.clicks.read_policy_books", read)
+    assert (await told(journal.brand, click.event_id))["verdict"]["is_provisional"] is True
+    put_verdicts(store, journal.brand.keys.organization_id, 1, 1, [verdict(click)])
+    assert (await told(journal.brand, click.event_id))["verdict"]["is_provisional"] is True
 
 
 async def test_a_page_fetched_ahead_is_invalid_until_it_is_looked_at(journal: Journal, store: Store) -> None:

@@ -24,8 +24,8 @@ from stackfluence.events import feed
 from stackfluence.events.event import read_leaf
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row
-from stackfluence.facts import read_policy_books
-from stackfluence.reasons import REASONS, UNQUALIFIED_SENTENCES, score_of
+from stackfluence.facts import PolicyPeriod, read_policy_books
+from stackfluence.reasons import REASONS, UNQUALIFIED_SENTENCES
 from stackfluence.vocabulary import ArrivalStage, EventType, TrafficClass, TrafficReason, UnqualifiedReason
 
 SQL = read_statements(Path(__file__).with_name("clicks.sql"))
@@ -167,7 +167,9 @@ async def explain_click(click_id: str, asked: Annotated[ClickQuery, Query()], re
     earlier = [row for row in verdicts if row is not current][:MAX_HISTORY]
     creator = await _own(reading, Creator, leaf.get("creator_id", ""))
     campaign = await _own(reading, Campaign, leaf.get("campaign_id", ""))
-    judged = await _stamped(reading, leaf) if current is None else _derived(current)
+    books = await read_policy_books(reading.core.catalog, reading.organization_id)
+    policy = books[reading.organization_id].in_force(read_time(leaf["occurred_at"]))
+    judged = _stamped(leaf, policy) if current is None else _derived(current, policy)
     if current and current["is_scored_again"]:
         again = await reading.core.events.read(SQL["lists_of_click"], **asked_of, last_run=current["run_id"])
         lists = again[0]["list_versions"] if again else {}
@@ -255,20 +257,17 @@ async def _own(reading: Reading, kind: type[Named], identifier: str) -> Named | 
     return row if getattr(row, "organization_id", None) == reading.organization_id else None
 
 
-async def _stamped(reading: Reading, leaf: dict[str, Any]) -> dict[str, Any]:
+def _stamped(leaf: dict[str, Any], policy: PolicyPeriod) -> dict[str, Any]:
     """Return the members of a click that no run has judged yet: what its edge stamped on it."""
-    books = await read_policy_books(reading.core.catalog, reading.organization_id)
-    policy = books[reading.organization_id].in_force(read_time(leaf["occurred_at"]))
     found = known(leaf.get("bot_reasons", []))
     score, invalid_reason = policy.judge(found)
-    lasting = (reason for reason in found if not REASONS[reason].is_provisional)
     verdict = Verdict(
         score=score,
         flagged_from=policy.flagged_from,
         traffic_class=REASONS[invalid_reason].traffic_class if invalid_reason else TrafficClass.valid,
         invalid_reason=invalid_reason,
         is_valid=invalid_reason is None,
-        is_provisional=invalid_reason is not None and policy.judge(lasting)[1] is None,
+        is_provisional=invalid_reason is not None and _is_provisional(found, policy),
     )
     return {
         "verdict": verdict,
@@ -285,7 +284,7 @@ async def _stamped(reading: Reading, leaf: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _derived(row: Row) -> dict[str, Any]:
+def _derived(row: Row, policy: PolicyPeriod) -> dict[str, Any]:
     """Return the members of a click that a derivation run has judged."""
     counting = known({*row["bot_reasons"], *row["later_reasons"]} - set(row["lifted_reasons"]))
     is_valid = not row["invalid_reason"]
@@ -295,7 +294,7 @@ def _derived(row: Row) -> dict[str, Any]:
         traffic_class=row["traffic_class"],
         invalid_reason=row["invalid_reason"] or None,
         is_valid=is_valid,
-        is_provisional=not is_valid and _is_provisional(counting, row["flagged_from"]),
+        is_provisional=not is_valid and _is_provisional(counting, policy),
     )
     return {
         "verdict": verdict,
@@ -349,8 +348,9 @@ def known(words: Any) -> list[TrafficReason]:
     return sorted(TrafficReason(word) for word in set(words) & set(TrafficReason))
 
 
-def _is_provisional(found: list[TrafficReason], flagged_from: int) -> bool:
-    return score_of(reason for reason in found if not REASONS[reason].is_provisional) < flagged_from
+def _is_provisional(found: list[TrafficReason], policy: PolicyPeriod) -> bool:
+    _, invalid_reason = policy.judge(reason for reason in found if not REASONS[reason].is_provisional)
+    return invalid_reason is None
 
 
 def tell_reasons(at_click: list[str], after_click: list[str], lifted: list[str]) -> list[ReasonTold]:
