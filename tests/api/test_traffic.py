@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stackfluence.api.clicks import SQL as CLICKS
-from stackfluence.api.traffic import HEAVIEST_FIRST, SOPHISTICATED, SQL
+from stackfluence.api.traffic import HEAVIEST_FIRST, HEAVIEST_WEIGHTS, SOPHISTICATED, SQL
 from stackfluence.catalog import load_horizon
 from stackfluence.clock import parse_rfc3339
 from stackfluence.events.event import Leaf
@@ -17,7 +17,6 @@ from stackfluence.events.feed import LATEST_MS, Filters
 from stackfluence.events.store import Store
 from stackfluence.facts import DEFAULT_POLICIES, PolicyBook, PolicyPeriod
 from stackfluence.facts.derive import DAY_MS, Run, derive
-from stackfluence.reasons import REASONS
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import Brand, errors
 from tests.api.stored import Journal
@@ -298,7 +297,7 @@ def parameters(**changed: Any) -> dict[str, Any]:
         "time_zone": "UTC",
         **DEFAULT_POLICIES.parameters(),
         "heaviest_first": HEAVIEST_FIRST,
-        "heaviest_weights": [REASONS[reason].weight for reason in HEAVIEST_FIRST],
+        "heaviest_weights": HEAVIEST_WEIGHTS,
         "sophisticated": SOPHISTICATED,
         "after_gross": 1000,
         "after_group": "",

@@ -33,6 +33,7 @@ _MOST = (1 << 63) - 1  # more clicks than any group has
 GroupBy = Literal["total", "creator", "campaign", "link", "day", "in_app_browser", "country"]
 
 HEAVIEST_FIRST = sorted(REASONS, key=rank)
+HEAVIEST_WEIGHTS = [REASONS[reason].weight for reason in HEAVIEST_FIRST]
 SOPHISTICATED = sorted(word for word, row in REASONS.items() if row.traffic_class == TrafficClass.sivt)
 
 
@@ -110,7 +111,7 @@ async def count_traffic(asked: Annotated[TrafficQuery, Query()], reading: Reads)
         "time_zone": span.time_zone,
         **policies.parameters(),
         "heaviest_first": HEAVIEST_FIRST,
-        "heaviest_weights": [REASONS[reason].weight for reason in HEAVIEST_FIRST],
+        "heaviest_weights": HEAVIEST_WEIGHTS,
         "sophisticated": SOPHISTICATED,
         **span.filters.subject(),
     }
