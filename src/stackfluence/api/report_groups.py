@@ -13,6 +13,7 @@ from stackfluence.api.report_query import ReportQuery, ReportSpan
 from stackfluence.events.store import Row, Store
 
 MOST = (1 << 63) - 1  # more clicks than any group has
+ALL_GROUPS = (1 << 32) - 2  # what a statement's limit holds, with the total
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ async def count_groups(
     if len(found) < limit and bought:
         clicked = found
         if after.gross < MOST:  # a later page: which groups have clicks isn't all in it
-            rows = await asyncio.to_thread(read_clicks, store, grouping, parameters, MOST - 1, Place())
+            rows = await asyncio.to_thread(read_clicks, store, grouping, parameters, ALL_GROUPS)
             clicked = [Group(row["group_key"]) for row in rows if not row["is_total"]]
         found += _silent(bought, {group.key for group in clicked}, after)
     return total, found[:limit]
