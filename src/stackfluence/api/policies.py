@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from stackfluence.api.access import Posts, Reads, Writes, Writing
 from stackfluence.api.paging import Page, PageQuery, read_page
 from stackfluence.api.policy_bodies import NewPolicy, Policy, PolicyPatch, PolicyTerms
-from stackfluence.api.reports import Moment, read_moment
+from stackfluence.api.reports import Moment, first_ms, read_moment
 from stackfluence.api.routes import BODY, MISSING, find, router
 from stackfluence.catalog import tables
 from stackfluence.catalog.policies import LEAD_MS, policy_at
@@ -94,12 +94,8 @@ async def delete_policy(policy_id: str, writing: Writes) -> None:
 def next_midnight(at_ms: int, zone: str) -> int:
     """Return the first moment of the first day in a zone that begins at `at_ms` or later; milliseconds since 1970."""
     day = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(zone)).date()
-    begins = _begin_of(day, zone)
-    return begins if begins >= at_ms else _begin_of(day + timedelta(days=1), zone)
-
-
-def _begin_of(day: date, zone: str) -> int:
-    return int(datetime.combine(day, time(), ZoneInfo(zone)).timestamp()) * 1000
+    begins = first_ms(day, zone)
+    return begins if begins >= at_ms else first_ms(day + timedelta(days=1), zone)
 
 
 async def _columns(given: PolicyTerms, writing: Writing) -> dict[str, Any]:

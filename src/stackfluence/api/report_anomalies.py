@@ -15,17 +15,17 @@ from stackfluence.api.fields import Told
 from stackfluence.api.paging import PageQuery, decode_cursor, encode_cursor
 from stackfluence.api.report_facts import NEWEST, Runs, about, count_not_derived, read_runs, subject_of
 from stackfluence.api.report_query import (
-    DAY_MS,
     LAST_MS,
     Period,
     ReportQuery,
     ReportSpan,
     ReportTold,
-    first_ms,
     periods_of,
     read_report_span,
     seconds,
+    span_of_cursor,
 )
+from stackfluence.api.reports import first_ms
 from stackfluence.api.routes import router
 from stackfluence.errors import Invalid
 from stackfluence.events.statements import read_statements
@@ -178,11 +178,8 @@ def _place(asked: AnomalyQuery, span: ReportSpan) -> tuple[ReportSpan, int, int,
     ):
         raise Invalid("cursor: this is not a cursor of this list.", field="cursor")
     from_ms, to_ms, last_run, last_order_run, after_s = (int(number) for number in numbers)
-    is_other = (asked.from_ and from_ms != span.from_ms) or (asked.to and to_ms != span.to_ms)
-    if is_other or not 0 < to_ms - from_ms <= MAX_JUDGED_DAYS * DAY_MS or to_ms > LAST_MS:
-        raise Invalid("cursor: this is not a cursor of this list.", field="cursor")
     behind = {"after_s": after_s, "after_creator": creator, "after_kind": kind}
-    return span.within(from_ms, to_ms), last_run, last_order_run, behind
+    return span_of_cursor(asked, span, from_ms, to_ms, MAX_JUDGED_DAYS), last_run, last_order_run, behind
 
 
 def _told(row: Row, handle: str | None, day: str) -> Anomaly:

@@ -16,13 +16,12 @@ from stackfluence.api.paging import PageQuery, decode_cursor, encode_cursor
 from stackfluence.api.report_facts import NEWEST, Counts, about, count_not_derived, read_runs
 from stackfluence.api.report_groups import Group, Grouping, Place, count_groups
 from stackfluence.api.report_query import (
-    DAY_MS,
-    LAST_MS,
     MAX_DAYS,
     ReportQuery,
     ReportSpan,
     ReportTold,
     read_report_span,
+    span_of_cursor,
 )
 from stackfluence.api.routes import router
 from stackfluence.catalog.tables import Campaign, Creator, Link, Post
@@ -105,10 +104,8 @@ def _place(asked: BreakdownQuery, span: ReportSpan) -> tuple[ReportSpan, int, in
     if not isinstance(group, str) or not all(isinstance(number, int) and number >= 0 for number in numbers):
         raise Invalid("cursor: this is not a cursor of this list.", field="cursor")
     from_ms, to_ms, last_run, last_order_run, gross, is_nobody = (int(number) for number in numbers)
-    is_other = (asked.from_ and from_ms != span.from_ms) or (asked.to and to_ms != span.to_ms)
-    if is_other or not 0 < to_ms - from_ms <= MAX_DAYS * DAY_MS or to_ms > LAST_MS:
-        raise Invalid("cursor: this is not a cursor of this list.", field="cursor")
-    return span.within(from_ms, to_ms), last_run, last_order_run, Place(gross, bool(is_nobody), group)
+    place = Place(gross, bool(is_nobody), group)
+    return span_of_cursor(asked, span, from_ms, to_ms, MAX_DAYS), last_run, last_order_run, place
 
 
 async def _grouping(reading: Reading, asked: BreakdownQuery) -> Grouping:

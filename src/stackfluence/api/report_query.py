@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stackfluence.api.access import Reading
 from stackfluence.api.fields import Time, Told
-from stackfluence.api.reports import SpanQuery, read_span
+from stackfluence.api.reports import SpanQuery, first_ms, read_span
 from stackfluence.clock import now_ms
 from stackfluence.errors import Invalid
 from stackfluence.events.feed import Filters
@@ -93,6 +93,14 @@ async def read_report_span(reading: Reading, asked: ReportQuery, max_days: int =
     return ReportSpan(span.time_zone, from_ms, to_ms, span.filters).within(from_ms, to_ms)
 
 
+def span_of_cursor(asked: ReportQuery, span: ReportSpan, from_ms: int, to_ms: int, max_days: int) -> ReportSpan:
+    """Return the span that a cursor has: that of the list's first page. Raises Invalid for another list's."""
+    is_other = (asked.from_ and from_ms != span.from_ms) or (asked.to and to_ms != span.to_ms)
+    if is_other or not 0 < to_ms - from_ms <= max_days * DAY_MS or to_ms > LAST_MS:
+        raise Invalid("cursor: this is not a cursor of this list.", field="cursor")
+    return span.within(from_ms, to_ms)
+
+
 def _checked(field: str, at_ms: int) -> int:
     if at_ms % QUARTER_MS:
         raise Invalid(f"{field}: must lie on a quarter of an hour, as 13:15 does.", field=field)
@@ -153,11 +161,6 @@ def _clock_starts(span: ReportSpan, step_ms: int, zone: ZoneInfo) -> Iterator[tu
 def _offset_ms(shown: datetime) -> int:
     offset = shown.utcoffset()
     return 0 if offset is None else round(offset.total_seconds() * 1000)
-
-
-def first_ms(day: date, zone: str) -> int:
-    """Return the first moment of a date; where its midnight doesn't exist, the moment at which clocks were set."""
-    return round(datetime.combine(day, time(), ZoneInfo(zone)).timestamp() * 1000)
 
 
 def _end_of_today(zone: str) -> int:

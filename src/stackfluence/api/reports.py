@@ -139,3 +139,8 @@ def read_moment(field: str, text: str, zone: str) -> int | None:
         return read_time(text)
     except ValueError:
         raise Invalid(f"{field}: must be an RFC 3339 time or a date, as 2026-11-22.", field=field) from None
+
+
+def first_ms(day: date, zone: str) -> int:
+    """Return the first moment of a date; where its midnight doesn't exist, the moment at which clocks were set."""
+    return round(datetime.combine(day, time(), ZoneInfo(zone)).timestamp() * 1000)
