@@ -34,15 +34,5 @@ def run() -> dict[str, Any]:
         mint = keys.mint_for(organization["organization_id"], "lnk_0000000001")
         script = SCRIPT % (organization["secret_key"], mint(uuid7(now_ms())[0], 0).decode())
         rig.wrk(address, script, 128, 2.0)
-        rounds = [
-            (rig.wrk(yardstick, PLAIN, 128, SECONDS), rig.wrk(address, script, 128, SECONDS)) for _ in range(ROUNDS)
-        ]
-    nginx, edge = rig.medians([r[0] for r in rounds]), rig.medians([r[1] for r in rounds])
-    ratio = round(edge["per_second"] / nginx["per_second"], 3)
-    return {
-        "ratio": ratio,
-        "target": 0.15,
-        "against": "nginx return 302, same core, same run",
-        "nginx": nginx,
-        "edge": edge,
-    }
+        found = rig.side_by_side((yardstick, PLAIN), (address, script), 128, ROUNDS, SECONDS)
+    return {"ratio": found["ratio"], "target": 0.15, "against": "nginx return 302, same core, same run", **found}

@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from stackfluence.catalog import ensure_salts, open_catalog
 from stackfluence.catalog.tables import Link
@@ -142,6 +143,21 @@ def wrk(url: str, script: str, connections: int, seconds: float) -> dict[str, fl
         "p50_ms": _milliseconds(text, "50%"),
         "p99_ms": _milliseconds(text, "99%"),
         "failed": float(failed[1]) if failed else 0.0,
+    }
+
+
+def side_by_side(
+    yardstick: tuple[str, str], edge: tuple[str, str], connections: int, rounds: int, seconds: float
+) -> dict[str, Any]:
+    """Load nginx and an edge in turn, each an address and a script; return the medians of figures and of ratios.
+
+    Each round has a ratio of its own: a machine that is shared is faster in one second than in the next.
+    """
+    pairs = [(wrk(*yardstick, connections, seconds), wrk(*edge, connections, seconds)) for _ in range(rounds)]
+    return {
+        "ratio": round(statistics.median(ours["per_second"] / theirs["per_second"] for theirs, ours in pairs), 3),
+        "nginx": medians([theirs for theirs, _ in pairs]),
+        "edge": medians([ours for _, ours in pairs]),
     }
 
 

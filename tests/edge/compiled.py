@@ -104,11 +104,12 @@ class Bench:
 
     def settle(self, is_recorded: bool = True) -> None:
         """Number what waits, and tell who waits for it."""
-        for organization, body, personal, settle, ticket, _ in self.journal._waiting:
-            join: Callable[..., bytes] = vars(journal_module)["join_line"]
-            self.lines.append(join(organization, b"n_0", len(self.lines) + 1, body, personal))
-            settle(ticket, is_recorded)
+        join: Callable[..., bytes] = vars(journal_module)["join_lines"]
+        entries = list(self.journal._waiting)
         self.journal._waiting.clear()
+        self.lines += join(b"n_0", len(self.lines) + 1, entries).splitlines(keepends=True)
+        for *_, settle, ticket, _ in entries:
+            settle(ticket, is_recorded)
 
     def state(self) -> dict[str, Any]:
         """Return what the edge counted, for comparing."""

@@ -327,16 +327,16 @@ async def test_a_stalled_disk_costs_the_deadline_once_and_then_nothing(tmp_path:
 
 async def test_visitors_of_a_stalled_disk_wait_a_third_of_a_second_at_most(tmp_path: Path, disk: Disk) -> None:
     async with start_edge(tmp_path) as running:
-        assert (await running.get("/c/emma/summer")).status == 302
-        disk.free.clear()
 
         async def click() -> float:
             began = time.monotonic()
             assert (await running.get("/c/emma/summer")).status == 302
             return time.monotonic() - began
 
+        on_this_machine = max(await asyncio.gather(*(click() for _ in range(50))))
+        disk.free.clear()
         waits = [*await asyncio.gather(*(click() for _ in range(50)))]
-        assert max(waits) < 0.4
+        assert max(waits) - on_this_machine < 0.33
         await asyncio.sleep(1.0)
         waits = [*await asyncio.gather(*(click() for _ in range(50)))]
         assert max(waits) < DEADLINE_SECONDS
@@ -348,7 +348,7 @@ async def test_visitors_of_a_stalled_disk_wait_a_third_of_a_second_at_most(tmp_p
         disk.free.set()
         await until(lambda: running.journal.late > 0)
         assert (await running.get("/c/emma/summer")).status == 302
-        assert running.edge.recorded == 2
+        assert running.edge.recorded == 51
 
 
 async def test_a_failed_sync_takes_its_batch_back_and_begins_a_new_node(tmp_path: Path, disk: Disk) -> None:

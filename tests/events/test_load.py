@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from stackfluence import native
 from stackfluence.clock import now_ms
 from stackfluence.errors import StoreError
 from stackfluence.events import load, segments, staging
@@ -538,7 +537,6 @@ def test_a_line_from_a_newer_version_holds_the_journal_until_the_upgrade(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("stackfluence.events.event.SCHEMA_VERSION", 2)
-        patch.setattr("tests.events.journals.join_line", native.twins["join_line"])  # compiled code knows one version
         writer.clicks(2)
     writer.finish()
     assert drain(loader) == []

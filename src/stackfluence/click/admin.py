@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stackfluence.click.edge import Edge, Route
     from stackfluence.click.exchange import Exchange
     from stackfluence.click.redirect import Taken
-    from stackfluence.click.request import Request
+    from stackfluence.click.request import Request, Turn
     from stackfluence.click.server import Server
 
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -59,7 +59,7 @@ class Admin:
         self._refusals = refusals
         self._exchange = exchange
 
-    def take(self, request: Request, click: Taken) -> None:
+    def take(self, turn: Turn, click: Taken) -> None:
         """Never asked: without a kit nothing is a usual click."""
         raise AssertionError("a click on an admin page")
 

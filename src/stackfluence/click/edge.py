@@ -23,7 +23,7 @@ from stackfluence.snapshot import EdgeRow
 from stackfluence.vocabulary import RedirectOutcome
 
 if TYPE_CHECKING:
-    from stackfluence.click.request import Request
+    from stackfluence.click.request import Request, Turn
 
 LOOK_UP_SECONDS = 0.25
 MAX_LOOK_UPS = 64  # unknown links asked of the catalog at once: a scan must not become the catalog's load
@@ -42,7 +42,7 @@ class Site(Protocol):
     core_socket: str
     kit: Kit
 
-    def take(self, request: Request, click: Taken) -> None:
+    def take(self, turn: Turn, click: Taken) -> None:
         """Put a click on disk that `usual_click` took."""
 
     def tick(self) -> None:
@@ -99,10 +99,10 @@ class Edge:
         self.date = formatdate(usegmt=True).encode()
         self.found = redirect.FOUND % self.date
 
-    def take(self, request: Request, click: Taken) -> None:
+    def take(self, turn: Turn, click: Taken) -> None:
         """Put a click on disk that `usual_click` took; `settle` answers it."""
         organization, body, personal, made = click
-        self.journal.append(organization, body, personal, self.settle_click, (request, made))
+        self.journal.append(organization, body, personal, self.settle_click, (turn, made))
 
     def count(self, outcome: RedirectOutcome) -> None:
         """Count how a request for a link ended."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stackfluence.click.edge import Edge
     from stackfluence.click.judge import Judge
     from stackfluence.click.links import Snapshot
-    from stackfluence.click.request import Request
+    from stackfluence.click.request import Request, Turn
     from stackfluence.events.journal import Journal
 
 DRAWN_BYTES = SALT_BYTES + UUID_TAIL_BYTES
@@ -35,7 +35,7 @@ _END = b"\r\n\r\n"
 
 
 Made = tuple[Destination, bytes, bytes]  # what a click is answered with: link, what is passed on to it, UUIDv7
-Ticket = tuple["Request", Made]  # a click on its way to the disk
+Ticket = tuple["Turn", Made]  # a click on its way to the disk
 Taken = tuple[bytes, bytes, bytes, Made]  # a click that was taken whole: organization, leaf, personal part
 Kit = tuple[Any, ...]  # what `usual_click` needs of an edge; each is the same as long as the edge lives
 
@@ -132,14 +132,14 @@ def click_event(
 
 def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:
     """Answer a click: its ID says whether it is on disk."""
-    request, (destination, passed, event) = ticket
+    turn, (destination, passed, event) = ticket
     flags = destination.flags
     if is_recorded:
         edge.recorded += 1
     else:
         edge.count(RedirectOutcome.unrecorded)
         flags |= click_id.UNRECORDED
-    request.answer(destination.answer(edge.found, passed, event, flags))
+    turn.answer(destination.answer(edge.found, passed, event, flags))
 
 
 def _landing(query: bytes, head: Head) -> tuple[str, str, tuple[TrafficReason, ...]]:

@@ -27,24 +27,42 @@ STATUS = {
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 
 
-class Request:
-    """One request, and its answer once there is one. Header names keep their case in `headers`, not in `fields`.
+class Turn:
+    """A request's turn among those of its connection, and its answer once there is one.
+
+    All that is kept of a click that was taken whole, which is why it is so small.
+    """
+
+    __slots__ = ("connection", "keeps_alive", "response")
+    relay: Relay | None = None
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.keeps_alive = True
+        self.response: bytes | None = None
+
+    def answer(self, response: bytes) -> None:
+        """Send a whole response, after those of earlier requests on this connection. Only the first counts."""
+        if self.response is None:
+            self.response = response
+            self.connection.flush()
+
+
+class Request(Turn):
+    """One request that was read. Header names keep their case in `headers`, not in `fields`.
 
     Of a request whose head was known, `headers` stay empty, and `fields` too when it was for a link.
     """
 
     method = b"GET"
     body: bytes | bytearray = b""
-    keeps_alive = True
-    response: bytes | None = None
     route: Route | None = None
-    relay: Relay | None = None
     head: Head | None = None  # of a request for a link
     asked: Any = None  # what the intake read in the head, so that it is read once for all requests that bring the same
     forwarded = b""  # X-Forwarded-For, of which one address may be the visitor's
 
     def __init__(self, connection: Connection, target: bytes = b"") -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.target = target
         self.headers: list[tuple[bytes, bytes]] = []
         self.fields: dict[bytes, bytes] = {}
@@ -86,12 +104,6 @@ class Request:
             return False
         schemes = fields.get(b"x-forwarded-proto", b"").lower().split(b",")
         return all(scheme.strip() == b"https" for scheme in schemes)
-
-    def answer(self, response: bytes) -> None:
-        """Send a whole response, after those of earlier requests on this connection. Only the first counts."""
-        if self.response is None:
-            self.response = response
-            self.connection.flush()
 
     def refuse(self, status: int, kind: str, detail: str, headers: bytes = b"") -> None:
         """Answer with problem+json, RFC 9457; its `type` is `/problems/<kind>`."""

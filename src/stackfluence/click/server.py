@@ -18,7 +18,7 @@ from stackfluence.click.bodies import Bodies
 from stackfluence.click.head import MAX_HEAD, Heads
 from stackfluence.click.redirect import usual_click
 from stackfluence.click.relay import Relay
-from stackfluence.click.request import Request, cors, take_host_from_target
+from stackfluence.click.request import Request, Turn, cors, take_host_from_target
 from stackfluence.click.visitor import ip_prefix, plain_address
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.edge = server.edge
         self._parser = httptools.HttpRequestParser(self)
-        self._queue: deque[Request] = deque()
+        self._queue: deque[Turn] = deque()
         self._request: Request | None = None
         self._read: Request | None = None  # the last one that the parser found whole in what came in just now
         self._is_in_head = False
@@ -101,9 +101,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.connections.discard(self)
-        for request in self._queue:
-            if request.relay is not None:
-                request.relay.client_gone()
+        for turn in self._queue:
+            if turn.relay is not None:
+                turn.relay.client_gone()
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -113,7 +113,9 @@ class Connection(asyncio.Protocol):
         if is_between:
             click = self._usual(data)
             if click is not None:
-                self.edge.take(self._enqueue(Request(self)), click)
+                turn = Turn(self)
+                self._enqueue(turn)
+                self.edge.take(turn, click)
                 return
             found = self._heads.find(self, data)
             if found is not None:
@@ -273,13 +275,12 @@ class Connection(asyncio.Protocol):
             log.exception("request_failed")
             request.refuse(503, "unavailable", "Something went wrong here; it is in the log.")
 
-    def _enqueue(self, request: Request) -> Request:
+    def _enqueue(self, turn: Turn) -> None:
         self.deadline = FOREVER
         queue = self._queue
-        queue.append(request)
+        queue.append(turn)
         if len(queue) > MAX_PIPELINED:
             self.hold(QUEUE)
-        return request
 
     # answers
 
@@ -287,14 +288,14 @@ class Connection(asyncio.Protocol):
         """Send what is answered, in order, as far as it goes without a gap."""
         queue = self._queue
         while queue:
-            request = queue[0]
-            response = request.response
+            turn = queue[0]
+            response = turn.response
             if response is None:
-                if request.relay is not None:
-                    request.relay.start()
+                if turn.relay is not None:
+                    turn.relay.start()
                 return
             queue.popleft()
-            if not request.keeps_alive or self.server.is_draining:
+            if not turn.keeps_alive or self.server.is_draining:
                 self.transport.write(response.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
                 self._close()
                 return

@@ -179,7 +179,6 @@ def half_hash(half: bytes) -> bytes:
     return hashlib.sha256(half).digest() if half else NOTHING
 
 
-@compiled
 def join_line(organization_id: bytes, node: bytes, seq: int, body: bytes, personal: bytes) -> bytes:
     """Return the journal line of an encoded leaf; `personal` is `kept TAB expiring`."""
     line = b'{"schema_version":%d,"organization_id":"%b","node":"%b","seq":%d,%b\t%b' % (
@@ -191,6 +190,16 @@ def join_line(organization_id: bytes, node: bytes, seq: int, body: bytes, person
         personal,
     )
     return b"%08x\t%b\n" % (zlib.crc32(line), line)
+
+
+@compiled
+def join_lines(node: bytes, first_seq: int, entries: list[Any]) -> bytes:
+    """Return journal lines, numbered from `first_seq` on.
+
+    Each entry is a tuple that begins with the organization, an encoded leaf and its personal part, as `join_line`
+    takes them: what else the journal keeps beside them is passed over.
+    """
+    return b"".join([join_line(e[0], node, seq, e[1], e[2]) for seq, e in enumerate(entries, first_seq)])
 
 
 def split_line(line: bytes) -> LineParts | None:

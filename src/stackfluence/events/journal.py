@@ -31,7 +31,7 @@ from typing import Any
 
 from stackfluence.clock import now_ms, random_bytes
 from stackfluence.errors import JournalLocked
-from stackfluence.events.event import join_line, split_line
+from stackfluence.events.event import join_lines, split_line
 from stackfluence.events.segment_file import Batch, SegmentFile, sync_directory
 from stackfluence.names import base32
 
@@ -168,12 +168,12 @@ class Journal:
             self._node, self._seq = new_node(), 0
         entries = list(self._waiting)
         self._waiting.clear()
-        node, seq = self._node.encode(), self._seq
-        lines = [join_line(e[0], node, i, e[1], e[2]) for i, e in enumerate(entries, seq + 1)]
+        first_seq = self._seq + 1
+        lines = join_lines(self._node.encode(), first_seq, entries)
         self._flying, self._flying_count, self._flying_since = entries, len(entries), now
         if rotate:
             self._rotate_at = now + ROTATE_SECONDS
-        self._jobs.put(Batch(self._node, seq + 1, len(entries), b"".join(lines), rotate, is_last=False))
+        self._jobs.put(Batch(self._node, first_seq, len(entries), lines, rotate, is_last=False))
 
     def _on_committed(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -89,25 +89,57 @@ static PyObject *click_event(PyObject *module, PyObject *const *given, Py_ssize_
     return make_event(at_ms, a, nothing, nothing, given[PARTS + 1] == Py_True);
 }
 
-static PyObject *join_line(PyObject *module, PyObject *const *given, Py_ssize_t many)
+/* What stands in a line, but its checksum, between bytes and numbers that are its own. */
+enum { ORGANIZATION_ID, BODY, OF_PERSON, OF_LINE };
+enum { MANY_PIECES = 11 };
+
+static void cut_line(const Span *a, Span node, Span number, Span pieces[MANY_PIECES])
 {
-    Span a[2], b[2];
-    char number[24];
-    if (many != 5) return PyErr_Format(PyExc_TypeError, "five arguments are needed");
-    if (read_spans(given, 2, "bb", a) < 0 || read_spans(given + 3, 2, "bb", b) < 0) return NULL;
-    long long seq = PyLong_AsLongLong(given[2]);
-    if (seq == -1 && PyErr_Occurred()) return NULL;
-    const Span spans[] = {
-        TEXT("00000000\t{\"schema_version\":1,\"organization_id\":\""), a[0], TEXT("\",\"node\":\""), a[1],
-        TEXT("\",\"seq\":"), {number, snprintf(number, sizeof number, "%lld", seq)}, TEXT(","), b[0], TEXT("\t"), b[1],
-        TEXT("\n"),
+    const Span line[MANY_PIECES] = {
+        TEXT("00000000\t{\"schema_version\":1,\"organization_id\":\""), a[ORGANIZATION_ID], TEXT("\",\"node\":\""), node,
+        TEXT("\",\"seq\":"), number, TEXT(","), a[BODY], TEXT("\t"), a[OF_PERSON], TEXT("\n"),
     };
-    PyObject *line = joined(spans, MANY(spans));
-    if (!line) return NULL;
-    uint8_t *at = (uint8_t *)PyBytes_AS_STRING(line);
-    uint32_t crc = ~checksum(~0u, at + 9, (size_t)PyBytes_GET_SIZE(line) - 10);
-    put_hex((uint8_t[]){(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc}, 4, (char *)at);
-    return line;
+    memcpy(pieces, line, sizeof line);
+}
+
+/* An entry's three parts and its number; -1 with an exception. */
+static int read_entry(PyObject *entry, long long seq, Span parts[OF_LINE], char text[24], Span *number)
+{
+    if (!PyTuple_CheckExact(entry) || PyTuple_GET_SIZE(entry) < OF_LINE) {
+        PyErr_SetString(PyExc_TypeError, "an entry is a tuple of organization, body and personal part");
+        return -1;
+    }
+    *number = (Span){text, snprintf(text, 24, "%lld", seq)};
+    return read_spans(&PyTuple_GET_ITEM(entry, 0), OF_LINE, "bbb", parts);
+}
+
+/* Arguments: node, number of the first, entries. */
+static PyObject *join_lines(PyObject *module, PyObject *const *given, Py_ssize_t many)
+{
+    Span node, number, parts[OF_LINE], pieces[MANY_PIECES];
+    char text[24];
+    if (many != 3 || !PyList_CheckExact(given[2])) return PyErr_Format(PyExc_TypeError, "a node, a number and a list");
+    long long first = PyLong_AsLongLong(given[1]);
+    if ((first == -1 && PyErr_Occurred()) || read_spans(given, 1, "b", &node) < 0) return NULL;
+    Py_ssize_t lines = PyList_GET_SIZE(given[2]), size = 0;
+    for (Py_ssize_t n = 0; n < lines; n++) {
+        if (read_entry(PyList_GET_ITEM(given[2], n), first + n, parts, text, &number) < 0) return NULL;
+        cut_line(parts, node, number, pieces);
+        for (int i = 0; i < MANY_PIECES; i++) size += pieces[i].size; /* they are in memory: their sum is no overflow */
+    }
+    PyObject *whole = PyBytes_FromStringAndSize(NULL, size);
+    if (!whole) return NULL;
+    char *at = PyBytes_AS_STRING(whole);
+    for (Py_ssize_t n = 0; n < lines; n++) {
+        if (read_entry(PyList_GET_ITEM(given[2], n), first + n, parts, text, &number) < 0) Py_CLEAR(whole);
+        if (!whole) return NULL;
+        cut_line(parts, node, number, pieces);
+        char *start = at;
+        for (int i = 0; i < MANY_PIECES; at += pieces[i++].size) memcpy(at, pieces[i].at, (size_t)pieces[i].size);
+        uint32_t crc = ~checksum(~0u, (uint8_t *)start + 9, (size_t)(at - start) - 10);
+        put_hex((uint8_t[]){(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc}, 4, start);
+    }
+    return whole;
 }
 
 static PyObject *find_head(PyObject *module, PyObject *const *given, Py_ssize_t many)
@@ -557,7 +589,7 @@ static PyObject *answer_found(PyObject *module, PyObject *const *given, Py_ssize
 
 static PyMethodDef functions[] = {
     FUNCTION(sha256), FUNCTION(visitor_hash), FUNCTION(prepare_key), FUNCTION(sign), FUNCTION(mint),
-    FUNCTION(uuid_text), FUNCTION(opened), FUNCTION(keyed_event_id), FUNCTION(commitment), FUNCTION(click_event), FUNCTION(join_line), FUNCTION(find_head), FUNCTION(find_post), FUNCTION(count_usual), FUNCTION(usual_click),
+    FUNCTION(uuid_text), FUNCTION(opened), FUNCTION(keyed_event_id), FUNCTION(commitment), FUNCTION(click_event), FUNCTION(join_lines), FUNCTION(find_head), FUNCTION(find_post), FUNCTION(count_usual), FUNCTION(usual_click),
     FUNCTION(answer_found), {NULL},
 };
 
