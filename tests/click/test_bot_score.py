@@ -18,6 +18,7 @@ R = TrafficReason
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 )
+MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko)"
 
 
 def test_nothing_found_is_valid_and_zero() -> None:
@@ -112,3 +113,18 @@ def test_the_lists_are_named_with_their_versions() -> None:
     assert {"isbot", "crawler-user-agents", "ua-parser", "chrome-builds"} <= set(versions)
     assert all(versions.values())
     assert bot_score.list_versions() is versions
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason"),
+    [("Cypress/14.5.2", R.headless_browser), ("Puppeteer/24", R.headless_browser), ("Claude/1.9", None)],
+)
+def test_a_page_that_is_driven_in_electron_is_shown_to_nobody(engine: str, reason: TrafficReason | None) -> None:
+    agent = f"{MAC} {engine} Chrome/138.0.7204.100 Electron/37.2.3 Safari/537.36"
+    reasons = bot_score.read([("User-Agent", agent)], has_headers=False).reasons
+    assert reasons == (() if reason is None else (reason,))
+
+
+def test_a_name_in_front_of_a_browser_s_string_is_nobody_s_browser() -> None:
+    agent = f"Reader, {MAC} Chrome/138.0.0.0 Safari/537.36"
+    assert R.unlikely_user_agent in bot_score.read([("User-Agent", agent)], has_headers=False).reasons

@@ -19,6 +19,7 @@ _GARBLED = Patterns(
         r"^Mozilla/5\.0 Gecko/",  # no system
         r"Gecko/\d+ Mozilla/5\.0 ",  # started anew where the browser's name stands
         r"^[A-LN-Z]ozilla/",
+        r"^[\w-]+, ?Mozilla/",  # a name of one's own in front of somebody else's string
         r"%[sd]\b|%[a-z_]+\d?%|\{\{",  # blanks that were never filled in
         r"\bappCodeName\b|\bappName\b|\b[sg]etUserAgent",  # scraps of a program's source
         # browsers on Chromium say their version; one bare word behind it is a program's own mark
@@ -41,8 +42,8 @@ def names_itself(said: Introduction) -> TrafficReason | None:
     """A robot's name, or a word that only robots use; the kind of robot is the reason."""
     anatomy = said.anatomy
     found = names.find(anatomy.bare) or CRAWLERS.find(anatomy.bare)
-    is_in_app = bool(said.in_app_browser) and found not in _SHOWN_TO_NOBODY
-    if found is None or not (is_in_app or "Electron/" in said.user_agent):
+    is_in_app = bool(said.in_app_browser) or "Electron/" in said.user_agent
+    if found is None or found in _SHOWN_TO_NOBODY or not is_in_app:
         return found
     # the app of a service, ChatGPT's or Tumblr's, shows a page to a person; its robot says that it is one
     return found if names.ROBOT_WORDS.fits(anatomy.bare) else None
