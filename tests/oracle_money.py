@@ -15,7 +15,7 @@ AMOUNTS = (
     "presentment_revenue_cents",
 )  # fmt: skip
 MICROS = 1_000_000
-BANK = ("chargeback", "chargeback_reversed")
+APART = ("refund_failed", "chargeback", "chargeback_reversed")  # adding again, or the bank's
 
 Key = tuple[str, ...]  # (shop, order id) of a purchase, (event id,) of anything else
 
@@ -106,7 +106,8 @@ def money(order: Order, refunds: Sequence[Event]) -> dict[str, Any]:
     believed = [refund for refund in refunds if refund.is_believed]
     whole = [refund for refund in believed if _is_cancellation(refund) and _is_whole(order, refund, believed)]
     by_kind, others, number = _add_up(order, [refund for refund in _same_money(believed) if refund not in whole])
-    back = by_kind["refund"] + by_kind["chargeback"] - min(by_kind["chargeback_reversed"], by_kind["chargeback"])
+    back = by_kind["refund"] - min(by_kind["refund_failed"], by_kind["refund"])
+    back += by_kind["chargeback"] - min(by_kind["chargeback_reversed"], by_kind["chargeback"])
     confirmed = {_kind(refund) for refund in believed}
     worth = revenue or 0
     refunded = worth if whole else min(back, worth)
@@ -136,9 +137,9 @@ def _net_base(base: int, refunded: int, worth: int, *, is_cancelled: bool) -> in
 
 
 def _kind(refund: Event) -> str:
-    """Return which money it is: a bank's, there or back, or else a shop's."""
+    """Return which money it is: a bank's, there or back, a shop's that failed, or else a shop's."""
     found: str = refund.get("reason")
-    return found if found in BANK else "refund"
+    return found if found in APART else "refund"
 
 
 def _is_cancellation(refund: Event) -> bool:

@@ -67,10 +67,12 @@ class CustomerType(StrEnum):
 class RefundReason(StrEnum):
     """Why a shop's or a payment's money goes back, as connectors say it; senders may write any text.
 
-    `chargeback_reversed` is the only one that adds: a dispute was won, and what the chargeback took away came back.
+    Two of them add: `chargeback_reversed`, a dispute was won and what the chargeback took away came back, and
+    `refund_failed`, a refund never reached the shopper.
     """
 
     refund = "refund"
+    refund_failed = "refund_failed"
     cancellation = "cancellation"
     chargeback = "chargeback"
     chargeback_reversed = "chargeback_reversed"

@@ -57,6 +57,15 @@ def refunded(so_far: int, before: int | None, **fields: Any) -> Document:
     return stripe_event("charge.refunded", stripe_object("charge", **given), previous)
 
 
+def refund_told(topic: str, status: str, **fields: Any) -> Document:
+    """Return an event about a refund by itself."""
+    given: Document = {
+        "id": "re_1", "amount": 3_000, "currency": "eur", "charge": "ch_1", "payment_intent": "pi_1", "status": status,
+        **fields,
+    }  # fmt: skip
+    return stripe_event(topic, stripe_object("refund", **given), {"status": "pending"})
+
+
 def dispute(topic: str, status: str, **fields: Any) -> Document:
     given: Document = {
         "id": "dp_1", "amount": 10_900, "currency": "eur", "charge": "ch_1", "payment_intent": "pi_1", "status": status,
@@ -227,6 +236,27 @@ def test_a_refund_that_cannot_be_told_from_earlier_ones_is_refused() -> None:
     assert refused(refunded(5_000, None)) == ("missing_field", "data.previous_attributes.amount_refunded")
     assert refused(refunded(1_000, 3_000))[0] == "amount_out_of_range"
     assert told(refunded(3_000, 3_000)) is None
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+def test_a_refund_that_gave_nothing_back_is_told_once(status: str) -> None:
+    events = [refund_told(topic, status) for topic in ("refund.failed", "refund.updated", "charge.refund.updated")]
+    assert {(heard(event).reason, heard(event).refund_amount_cents) for event in events} == {("refund_failed", 3_000)}
+    assert len({told(event).key for event in events}) == 1  # type: ignore[union-attr]
+    assert names(heard(events[0])) == names(heard(refunded(3_000, 0))) == ("pi_1", "pi_1", "acct_1")
+    other = refund_told("refund.updated", status, id="re_2", payment_intent=None)
+    assert told(other).key != told(events[0]).key  # type: ignore[union-attr]
+    assert names(heard(other)) == ("ch_1", "ch_1", "acct_1")
+
+
+@pytest.mark.parametrize("status", ["pending", "requires_action", "succeeded"])
+def test_a_refund_that_goes_well_is_told_by_its_charge_alone(status: str) -> None:
+    for topic in ("refund.updated", "charge.refund.updated"):
+        assert told(refund_told(topic, status)) is None
+
+
+def test_a_refund_of_no_payment_moves_nothing() -> None:
+    assert told(refund_told("refund.failed", "failed", charge=None, payment_intent=None)) is None
 
 
 def test_a_dispute_takes_back_and_a_won_one_gives_again_each_once() -> None:

@@ -24,6 +24,11 @@ def history(chance: random.Random) -> History:
 
 Catalog = tuple[Sequence[CodePeriod], Sequence[OwnCustomerPeriod]]
 
+REFUND_REASONS = (
+    "", "refund", "refund", "own_word", "refund_failed", "cancellation", "cancellation", "chargeback",
+    "chargeback_reversed",
+)  # fmt: skip
+
 
 def _visits(draft: Draft) -> Catalog:
     for _ in range(draft.one_of(1, 2, 3, 3, 4)):
@@ -284,9 +289,7 @@ def _refund(draft: Draft, placed: int, orders: Sequence[str], payments: Sequence
         "payment_id": draft.one_of("pi_9~", *payments, *payments) if is_paid else "",
         "refund_amount_cents": draft.one_of(0, 1, 100, 333, 1000, 4900, 12_345, 20_000),
         "currency": draft.one_of("EUR", "EUR", "EUR", "EUR", "GBP", "USD"),
-        "reason": draft.one_of(
-            "", "refund", "refund", "own_word", "cancellation", "cancellation", "chargeback", "chargeback_reversed"
-        ),
+        "reason": draft.one_of(*REFUND_REASONS),
         "is_test": draft.often(0.05),
     }
     telling = draft.add(

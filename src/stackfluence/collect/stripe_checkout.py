@@ -7,9 +7,10 @@ version 2025-03-31 nothing but an invoice payment says which intent paid an invo
 ("Adds support for multiple (partial) payments on invoices" in Stripe's changelog). Either is told as a payment.
 
 A charge tells the sum of its refunds so far (`amount_refunded`); what this one gave back is that less
-`previous_attributes`, so that each is counted once. A dispute takes money back when it is created or its funds are
-withdrawn, and gives it back when it is won or they are reinstated: each once, whichever of the events are sent. One
-that is only an inquiry (`warning_…`) or was prevented moves none.
+`previous_attributes`, so that each is counted once, when it is made. One that fails or is cancelled later is told by up
+to three events, and takes that back once. A dispute takes money back when it is created or its funds are withdrawn, and
+gives it back when it is won or they are reinstated: each once, whichever of the events are sent. One that is only an
+inquiry (`warning_…`) or was prevented moves none.
 """
 
 from __future__ import annotations
@@ -30,16 +31,19 @@ from stackfluence.vocabulary import ConversionType, EventType, QuarantineReason,
 
 TOLERANCE_SECONDS = 300  # docs.stripe.com/webhooks/signature: what their own libraries take
 CHECKOUTS = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
+REFUND_UPDATES = ("refund.failed", "refund.updated", "charge.refund.updated")  # the last one before 2024-10-28
 TYPES = {
     **dict.fromkeys(CHECKOUTS, EventType.conversion),
     "invoice_payment.paid": EventType.payment,
     "invoice.paid": EventType.payment,
     "charge.refunded": EventType.refund,
+    **dict.fromkeys(REFUND_UPDATES, EventType.refund),
     "charge.dispute.created": EventType.refund,
     "charge.dispute.funds_withdrawn": EventType.refund,
     "charge.dispute.closed": EventType.refund,
     "charge.dispute.funds_reinstated": EventType.refund,
 }
+FAILED = ("failed", "canceled")  # the statuses of a refund that gave nothing back after all; both are final
 INQUIRY = "warning_"  # how the status of a dispute begins that has moved no money
 MAX_SIGNATURES = 16
 _SHOWN = ("id", "type", "created", "livemode", "account", "api_version")
@@ -81,8 +85,8 @@ def told(document: Document, shop: str) -> Told | None:
     payload: Payload | Unusable | None
     try:
         key = f"stripe/{required(document, 'id')}"
-        if topic.startswith("charge.dispute."):
-            key = f"stripe/{required(_object(document), 'id')}/{_DISPUTES[topic].value}"
+        if topic in _TURNS:
+            key = f"stripe/{required(_object(document), 'id')}/{_TURNS[topic].value}"
         payload = _READERS[topic](document, shop)
         if event_type is EventType.payment and payload is not None:  # both topics may tell of the same
             key = f"stripe/{payload.order_id}/{payload.payment_id}"
@@ -188,6 +192,26 @@ def _refund(event: Document, shop: str) -> Payload | None:
     )
 
 
+def _failed_refund(event: Document, shop: str) -> Payload | None:
+    refund = _object(event)
+    payment_id = _id(refund, "payment_intent") or _id(refund, "charge")
+    if text(refund, "status") not in FAILED or not payment_id:  # a customer's balance is refunded without a payment
+        return None
+    currency = _currency(refund)
+    return Payload(
+        shop=_shop(refund, shop),
+        original_order_id=text(refund, "metadata", "order_id") or payment_id,
+        payment_id=payment_id,
+        occurred_at=_at(event),
+        revised_at=_at(event),
+        currency=currency,
+        refund_amount_cents=_amount(refund, currency, "amount"),
+        reason=RefundReason.refund_failed.value,
+        is_test=inside(event, "livemode") is False,
+        metadata={"refund": required(refund, "id"), "failure_reason": text(refund, "failure_reason")[:MAX_TEXT]},
+    )
+
+
 def _dispute(event: Document, shop: str) -> Payload | None:
     dispute = _object(event)
     topic, status = text(event, "type"), text(dispute, "status")
@@ -215,9 +239,12 @@ _DISPUTES = {
     "charge.dispute.closed": RefundReason.chargeback_reversed,
     "charge.dispute.funds_reinstated": RefundReason.chargeback_reversed,
 }
+# what several events may tell of one dispute or refund, once
+_TURNS = {**_DISPUTES, **dict.fromkeys(REFUND_UPDATES, RefundReason.refund_failed)}
 _READERS = {
     **dict.fromkeys(CHECKOUTS, _checkout),
     **dict.fromkeys(_DISPUTES, _dispute),
+    **dict.fromkeys(REFUND_UPDATES, _failed_refund),
     "invoice_payment.paid": _payment,
     "invoice.paid": _payment,
     "charge.refunded": _refund,

@@ -6,13 +6,14 @@
 -- Rule:      What a server or connector tells of an order is believed before what a browser tells: who knows its number
 --            could say anything. Of what is believed the conversion that was received first fixes time and terms, for
 --            ever: none can move the order later. All amounts are those of the highest trust tier's latest version.
---            Refunds count that a server or connector tells of; of what shops give back, of what banks take, and of
---            what banks give back, those of the highest tier that tells of any such: a second one tells of the same
---            money. A cancellation is of what shops give back. What is told in the currency that the shopper paid in is
---            converted as the order itself was, half a cent up; any other one is kept apart. A bank gives back what a
---            bank took, never what a shop gave. No more comes back than the order was worth, and of a cancelled one
---            everything: a shop's own hook says so; of a server's word the amount has to cover what other refunds left,
---            0 being none, and a smaller one is a refund. A click can have led to the order when it was made up to 5
+--            Refunds count that a server or connector tells of; of what shops give back, of what of that failed, of
+--            what banks take, and of what banks give back, those of the highest tier that tells of any such: a second
+--            one tells of the same money. A cancellation is of what shops give back. What is told in the currency that
+--            the shopper paid in is converted as the order itself was, half a cent up; any other one is kept apart. A
+--            bank gives back what a bank took, never what a shop gave; of that fails no more than was given. No more
+--            comes back than the order was worth, and of a cancelled one everything: a shop's own hook says so; of a
+--            server's word the amount has to cover what other refunds left, 0 being none, and a smaller one is a
+--            refund; refunds that failed call no order back. A click can have led to the order when it was made up to 5
 --            minutes after it, for clocks that differ; where a browser alone tells, its receipt is the time.
 -- Lookback:  none beyond that of what it reads
 -- Lookahead: none beyond that of what it reads
@@ -106,7 +107,9 @@ returns as (
         order_rows.order_place as order_place,
         order_rows.tier as tier,
         multiIf(
-            order_rows.reason in ('cancellation', 'chargeback', 'chargeback_reversed'), order_rows.reason, 'refund'
+            order_rows.reason in ('refund_failed', 'cancellation', 'chargeback', 'chargeback_reversed'),
+            order_rows.reason,
+            'refund'
         ) as told_kind,
         toInt128(coalesce(order_rows.refund_amount_cents, 0)) as told_cents,
         toInt128(coalesce(chosen.presentment_revenue_cents, 0)) as paid_cents,
@@ -148,7 +151,7 @@ returned as (
         countIf(is_cancelling) > 0 as is_cancelled,
         countIf(is_believed and cents is null) as other_currency_refunds,
         sumMapIf(map(kind, coalesce(cents, 0)), is_believed and cents is not null) as by_reason,
-        by_reason['refund']
+        greatest(toInt128(0), by_reason['refund'] - by_reason['refund_failed'])
         + greatest(toInt128(0), by_reason['chargeback'] - by_reason['chargeback_reversed']) as total_cents
     from judged
     group by order_place
