@@ -59,6 +59,17 @@ async def load(days: Days, books: Catalog) -> None:
     await finish_load(books, number)
 
 
+async def give(books: Catalog, organization_id: str, code: str, handle: str, starts_at: int | None = None) -> str:
+    """Give a code to a creator; returns the creator's id."""
+    async with books.writing("cli") as change:
+        creator = Creator(organization_id=organization_id, handle=handle)
+        change.session.add(creator)
+        await change.session.flush()
+        given = Code(organization_id=organization_id, code=code, creator_id=creator.id, starts_at=starts_at)
+        change.session.add(given)
+    return creator.id
+
+
 async def test_what_was_loaded_is_derived_in_the_next_round(
     days: Days, books: Catalog, clock: Clock, tmp_path: Path
 ) -> None:
@@ -118,16 +129,55 @@ async def test_orders_are_derived_by_the_codes_of_the_catalog_and_again_when_one
     assert await keeper.round() == 2
     assert {row["found_by"] for row in conversions(days).values()} == {"none"}
     assert len({row["run_id"] for row in conversions(days).values()}) == 1, "an organization's days are one run"
-    async with books.writing("cli") as change:
-        creator = Creator(organization_id=days.organization_id, handle="emma")
-        change.session.add(creator)
-        await change.session.flush()
-        change.session.add(Code(organization_id=days.organization_id, code="emma10", creator_id=creator.id))
+    emma = await give(books, days.organization_id, "emma10", "emma")
     clock.at_ms += 60_000
     assert await keeper.round() == 1, "the day that had the code"
-    assert conversions(days)["A1"]["creator_id"] == creator.id
+    assert conversions(days)["A1"]["creator_id"] == emma
     clock.at_ms += 60_000
     assert await keeper.round() == 0
+
+
+async def test_a_code_that_is_claimed_late_credits_its_orders_however_long_ago_they_were(
+    days: Days, books: Catalog, clock: Clock, tmp_path: Path
+) -> None:
+    """A day is derived when its orders come and when it is over; then the code is claimed, from 90 days ago on."""
+    site = Site(Settings(data_dir=str(tmp_path)), books, days.store)
+    keeper = Derivations(site)
+    told = {
+        "A1": (400, "EMMA10"),
+        "B1": (91, "emma10"),
+        "C1": (90, "EMMA10"),
+        "D1": (50, "SOCKS"),
+        "E1": (40, "EMMA10"),
+    }
+    for order_id, (days_ago, code) in told.items():
+        at_ms = 1000 - days_ago * DAY_MS
+        days.event("conversion", at_ms, conversion_type="purchase", order_id=order_id, coupon_codes=[code])
+        await load(days, books)
+        for days_later in (0, 3):
+            clock.at_ms = DAY_START_MS + at_ms + days_later * DAY_MS
+            await keeper.round()
+    runs = {order_id: row["run_id"] for order_id, row in conversions(days).items()}
+    clock.at_ms = DAY_START_MS
+    assert await keeper.round() == 0
+
+    emma = await give(books, days.organization_id, "emma10", "emma", DAY_START_MS - 90 * DAY_MS)
+    assert await keeper.round() == 4, "no other day than those with an order by the code"
+    found = conversions(days)
+    assert {order_id: row["creator_id"] for order_id, row in found.items()} == {
+        "A1": "", "B1": "", "C1": emma, "D1": "", "E1": emma
+    }  # fmt: skip
+    outcomes = {order_id: row["candidates"][0]["outcome"] for order_id, row in found.items()}
+    assert outcomes == {
+        "A1": "code_not_live", "B1": "code_not_live", "C1": "named", "D1": "unclaimed_code", "E1": "named"
+    }  # fmt: skip
+    assert found["D1"]["run_id"] == runs["D1"]
+
+    lena = await give(books, days.organization_id, "socks", "lena")
+    assert await Derivations(site).round() == 1, "a core that begins finds it, too"
+    assert conversions(days)["D1"]["creator_id"] == lena
+    clock.at_ms += DAY_MS
+    assert await keeper.round() == await Derivations(site).round() == 0
 
 
 async def test_an_organizations_orders_that_fail_come_again(
