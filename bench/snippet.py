@@ -57,12 +57,12 @@ def run() -> dict[str, Any]:
                 found.setdefault("page_own", []).append(costs(events, f"/{number}/{kind}/{name}?"))
         version = browser.call("Browser.getVersion")["product"]
     medians = {name: _median(each) for name, each in found.items()}
-    own_ms = medians["sf_after_own"]["processor_ms"]
+    own_ms, alone_ms = medians["sf_after_own"]["processor_ms"], medians["sf_alone"]["processor_ms"]
     return {
         "measured": "sf.js on a page's main thread until its first answer, Chromium's trace, beside yardsticks",
         "main_thread_ms": own_ms,
         "most_ms": MOST_MS,
-        "is_within": own_ms < MOST_MS,
+        "is_within": max(own_ms, alone_ms) < MOST_MS,
         **medians,
         "runs": RUNS,
         "load_average": round(os.getloadavg()[0], 1),

@@ -17,12 +17,12 @@ const tag = document.currentScript as HTMLScriptElement | null;
 
 export const config: Config = {
   // where the file itself came from: a path of the site's own needs no further word
-  endpoint: tag?.src.replace(/\/[^/]*$/, ""),
+  endpoint: tag?.src.split("/").slice(0, -1).join("/"),
   ...tag?.dataset,
 };
 
 /** Tell whoever installs the snippet; visitors don't see it. */
 export const hint = (text: unknown): void => console.warn("sf.js:", text);
 
-/** Return some 40 digits that nobody else has. */
-export const random = (): string => crypto.getRandomValues(new Uint32Array(4)).join("");
+/** Return what nobody else has: a UUID, at which browsers are quicker, or without https some 40 digits. */
+export const random = (): string => crypto.randomUUID?.() || crypto.getRandomValues(new Uint8Array(16)).join("");

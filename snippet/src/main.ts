@@ -34,7 +34,7 @@ let consent = ""; // not known yet, or undecided where it is required
 let isBegun = false;
 let isLooking = false;
 
-const may = (): boolean => /^[gu]/.test(consent);
+const may = (): boolean => consent.length == 7; // granted or unknown; no other answer has seven letters
 const clickId = (): string => (may() && !isWhole && get(CLICK)) || arrived;
 
 const safely =
@@ -184,7 +184,7 @@ const drain = (): void => waiting.splice(0).forEach(run);
 const settle = (): void => {
   if (may()) {
     delete local()[REFUSED];
-    const isNew = isWhole && arrived != get(CLICK);
+    const isNew = isWhole && get(CLICK) != arrived;
     if (isNew && get(SESSION)) put("session"); // a visit that goes on has another click now
     if (!isLooking) view();
     isLooking = true;

@@ -52,9 +52,10 @@ export const get = (name: string): string | false => {
   try {
     jar = document.cookie; // throws in the frames of a sandbox
   } catch {}
-  // nothing else here may throw: an error that is made and caught takes half a millisecond
+  // nothing else here may throw: an error that is made and caught takes half a millisecond,
+  // and a page's first regular expressions about a tenth each
   const [until, value] = (local()[name] || "").split(".");
-  return jar.match("\\b" + name + "=([^;]+)")?.[1] || (+until! > Date.now() && value!);
+  return ("; " + jar).split("; " + name + "=")[1]?.split(";")[0] || (+until! > Date.now() && value!);
 };
 
 /** Forget everything. */
