@@ -104,13 +104,14 @@ def mint(key: PreparedKey, head: bytes, middle: bytes, event: bytes, flags: int)
 class ClickIdKeys:
     """The secrets by key id, the first of which signs, and the keys prepared from them so far."""
 
-    __slots__ = ("_keys", "_secrets", "_ttl", "kid")
+    __slots__ = ("_head", "_keys", "_secrets", "_ttl", "kid")
 
     def __init__(self, secrets: dict[int, bytes], ttl_hours: int) -> None:
         self._secrets = secrets
         self._keys: dict[bytes, PreparedKey] = {}
         self._ttl = ttl_hours.to_bytes(2, "big")
         self.kid = next(iter(secrets))
+        self._head = bytes([VERSION, self.kid])  # one object for all links: what a click reads is to stay in caches
 
     def mint_for(self, organization_id: str, link_id: str) -> Mint:
         """Return what mints the click IDs of one link: `mint(event, flags)`, `event` being a UUIDv7's 16 bytes.
@@ -120,8 +121,7 @@ class ClickIdKeys:
         organization, link = id_bytes(organization_id), id_bytes(link_id)
         if (len(organization), len(link)) != (ORGANIZATION_BYTES, LINK_BYTES):
             raise ValueError(f"no click ID for {link_id!r} of {organization_id!r}")
-        head = bytes([VERSION, self.kid])
-        return partial(mint, self._key(self.kid, organization), head, self._ttl + organization + link)
+        return partial(mint, self._key(self.kid, organization), self._head, self._ttl + organization + link)
 
     def verify(self, text: str, organization_id: str | None, at_ms: int) -> Verdict:
         """Judge a click ID as of `at_ms`; `organization_id` None accepts every organization's.
