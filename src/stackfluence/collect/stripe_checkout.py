@@ -177,19 +177,7 @@ def _refund(event: Document, shop: str) -> Payload | None:
     if given_back == 0:
         return None
     payment_id = _id(charge, "payment_intent") or required(charge, "id")
-    return Payload(
-        shop=_shop(charge, shop),
-        # of a version before 2025-03-31 the invoice
-        original_order_id=text(charge, "metadata", "order_id") or _id(charge, "invoice") or payment_id,
-        payment_id=payment_id,
-        occurred_at=_at(event),
-        revised_at=_at(event),
-        currency=currency,
-        refund_amount_cents=given_back,
-        reason=RefundReason.refund.value,
-        is_test=inside(event, "livemode") is False,
-        metadata={"charge": required(charge, "id")},
-    )
+    return _money_back(event, shop, payment_id, given_back, RefundReason.refund, {"charge": required(charge, "id")})
 
 
 def _failed_refund(event: Document, shop: str) -> Payload | None:
@@ -197,19 +185,9 @@ def _failed_refund(event: Document, shop: str) -> Payload | None:
     payment_id = _id(refund, "payment_intent") or _id(refund, "charge")
     if text(refund, "status") not in FAILED or not payment_id:  # a customer's balance is refunded without a payment
         return None
-    currency = _currency(refund)
-    return Payload(
-        shop=_shop(refund, shop),
-        original_order_id=text(refund, "metadata", "order_id") or payment_id,
-        payment_id=payment_id,
-        occurred_at=_at(event),
-        revised_at=_at(event),
-        currency=currency,
-        refund_amount_cents=_amount(refund, currency, "amount"),
-        reason=RefundReason.refund_failed.value,
-        is_test=inside(event, "livemode") is False,
-        metadata={"refund": required(refund, "id"), "failure_reason": text(refund, "failure_reason")[:MAX_TEXT]},
-    )
+    metadata = {"refund": required(refund, "id"), "failure_reason": text(refund, "failure_reason")[:MAX_TEXT]}
+    cents = _amount(refund, _currency(refund), "amount")
+    return _money_back(event, shop, payment_id, cents, RefundReason.refund_failed, metadata)
 
 
 def _dispute(event: Document, shop: str) -> Payload | None:
@@ -217,19 +195,30 @@ def _dispute(event: Document, shop: str) -> Payload | None:
     topic, status = text(event, "type"), text(dispute, "status")
     if status.startswith(INQUIRY) or status == "prevented" or (topic == "charge.dispute.closed" and status != "won"):
         return None  # lost: what its creation took away stays away
-    currency = _currency(dispute)
     payment_id = _id(dispute, "payment_intent") or _id(dispute, "charge")
+    metadata = {"dispute": required(dispute, "id"), "dispute_reason": text(dispute, "reason")[:MAX_TEXT]}
+    return _money_back(
+        event, shop, payment_id, _amount(dispute, _currency(dispute), "amount"), _DISPUTES[topic], metadata
+    )
+
+
+def _money_back(
+    event: Document, shop: str, payment_id: str, cents: int, reason: RefundReason, metadata: dict[str, str]
+) -> Payload:
+    """Return what a refund or dispute did to the order that a payment paid."""
+    subject = _object(event)
     return Payload(
-        shop=_shop(dispute, shop),
-        original_order_id=text(dispute, "metadata", "order_id") or payment_id,
+        shop=_shop(subject, shop),
+        # a charge of a version before 2025-03-31 names its invoice
+        original_order_id=text(subject, "metadata", "order_id") or _id(subject, "invoice") or payment_id,
         payment_id=payment_id,
         occurred_at=_at(event),
         revised_at=_at(event),
-        currency=currency,
-        refund_amount_cents=_amount(dispute, currency, "amount"),
-        reason=_DISPUTES[topic].value,
+        currency=_currency(subject),
+        refund_amount_cents=cents,
+        reason=reason.value,
         is_test=inside(event, "livemode") is False,
-        metadata={"dispute": required(dispute, "id"), "dispute_reason": text(dispute, "reason")[:MAX_TEXT]},
+        metadata=metadata,
     )
 
 
