@@ -352,7 +352,7 @@ def journal_lines(directory: Path) -> list[bytes]:
     while True:
         files = _segment_files(directory)
         try:
-            lines = [line for path in files for line in path.read_bytes().splitlines(keepends=True)]
+            lines = [line for path in files for line in path.read_bytes().rstrip(b"\0").splitlines(keepends=True)]
         except FileNotFoundError:
             continue  # finished just now, and so renamed
         if files == _segment_files(directory):

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,8 +120,47 @@ async def test_lines_are_on_disk_before_anybody_is_told(tmp_path: Path, monkeypa
         await outcomes.all_told()
         assert outcomes.recorded() == {"e0", "e1", "e2"}
         assert found(tmp_path) == ["e0", "e1", "e2"]
-        assert synced[-1] == sum(map(len, journal_lines(tmp_path)))
+        assert 0 <= synced[-1] - sum(map(len, journal_lines(tmp_path))) < segment_file.BLOCK
         assert (journal.batches, journal.committed) == (1, 3)  # of one turn of the loop: one commit
+
+
+@pytest.mark.parametrize("refusal", ["none", "at once", "after some blocks", "all"])
+async def test_batches_of_all_sizes_are_whole_whatever_the_disk_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    """Written past the page cache, without, and from the middle on without; a line ends anywhere in a block."""
+    written: list[tuple[bool, int]] = []
+    real = os.pwrite
+
+    def pwrite(descriptor: int, data: memoryview, at: int) -> int:
+        is_direct = bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)
+        if is_direct and refusal != "none":
+            if refusal != "after some blocks" or len(data) <= segment_file.BLOCK:
+                raise OSError(errno.EINVAL, "Invalid argument")
+            data = data[: segment_file.BLOCK]
+        written.append((is_direct, len(data)))
+        return real(descriptor, data, at)
+
+    def refuse(descriptor: int, command: int, flags: int = 0) -> int:
+        if command == fcntl.F_SETFL and flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return fcntl.fcntl(descriptor, command, flags)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(segment_file, "ROOM", 3 * segment_file.BLOCK)
+    if refusal == "all":
+        monkeypatch.setattr(segment_file, "fcntl", SimpleNamespace(**{**vars(fcntl), "fcntl": refuse}))
+    async with open_journal(tmp_path) as (_, outcomes):
+        for detail in (20_000, 9000, 4096, *range(0, 4000, 271)):
+            outcomes.append(1 + detail % 3, "x" * detail)
+            await outcomes.all_told()
+            assert len(found(tmp_path)) == len(outcomes.told)
+    assert {is_direct for is_direct, _ in written} == {
+        "none": {True}, "at once": {False}, "after some blocks": {True, False}, "all": {False}
+    }[refusal]  # fmt: skip
+    contents = [path.read_bytes() for path in segments(tmp_path)]
+    assert all(content.endswith(b"\n") and b"\0" not in content for content in contents)
+    assert sum(content.count(b"\n") for content in contents) == len(outcomes.told)
 
 
 async def test_numbers_have_no_gap_over_batches_and_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +407,7 @@ async def test_a_failed_sync_takes_its_batch_back_and_begins_a_new_node(tmp_path
     assert len({event.node for event in journal_events(tmp_path)}) == 2
 
 
-@pytest.mark.parametrize("call", ["open", "rename", "close", "mkdir", "fsync", "write", "unlink", "ftruncate"])
+@pytest.mark.parametrize("call", ["open", "rename", "close", "mkdir", "fsync", "pwrite", "unlink", "ftruncate"])
 async def test_no_error_of_the_disk_ends_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk, call: str
 ) -> None:
@@ -470,7 +510,7 @@ async def a_directory(path: Path, count: int = 5) -> Path:
         b"0123",
         b"deadbeef\t{}\t\t",
         b"deadbeef\t{}\t\t\n",
-        bytes(4096),
+        bytes(4095) + b"torn",
         b"\n" * 10,
         b"\n\0\n\0garbage\n" * 500,
         b"a\tb\tc\td\n" * 10,
@@ -488,6 +528,18 @@ async def test_a_torn_end_is_cut_and_kept_aside(tmp_path: Path, tail: bytes) -> 
     assert left_open.with_suffix(".torn").read_bytes() == tail
     assert not left_open.exists()
     assert len(found(tmp_path)) == 5
+
+
+async def test_what_fills_the_last_block_up_is_cut_and_forgotten(tmp_path: Path) -> None:
+    left_open = await a_directory(tmp_path)
+    whole = left_open.read_bytes()
+    for tail, kept in ((bytes(100), b""), (b"half a li" + bytes(5000), b"half a li")):
+        left_open.write_bytes(whole + tail)
+        [finished] = adopt(tmp_path)
+        assert finished.read_bytes() == whole
+        torn = left_open.with_suffix(".torn")
+        assert (torn.read_bytes() if torn.exists() else b"") == kept
+        finished.rename(left_open)
 
 
 async def test_a_torn_last_line_is_cut_wherever_it_broke(tmp_path: Path) -> None:
@@ -586,6 +638,7 @@ async def test_a_copied_directory_begins_a_node_of_its_own(tmp_path: Path) -> No
     async with open_journal(original) as (_, outcomes):
         outcomes.append(3)
         await outcomes.all_told()
+        await until(lambda: bool(segments(original)))  # the first batch begins a new segment
         shutil.copytree(original, copied)
         outcomes.append(3)
         await outcomes.all_told()

@@ -302,7 +302,9 @@ def _whole_lines(path: Path) -> int:
             break
         whole = start
     if whole < len(data):
-        path.with_suffix(".torn").write_bytes(data[whole:])
+        torn = data[whole:].rstrip(b"\0")  # what fills the last block up
+        if torn:
+            path.with_suffix(".torn").write_bytes(torn)
         with path.open("r+b") as file:
             file.truncate(whole)
             os.fsync(file.fileno())
