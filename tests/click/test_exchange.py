@@ -20,6 +20,7 @@ from stackfluence.click.velocity import (
     PREFIX_A_MINUTE,
     VISITOR_A_MINUTE,
     Velocity,
+    pair_of,
 )
 from stackfluence.vocabulary import TrafficReason
 from tests.redis_server import RedisServer
@@ -88,7 +89,7 @@ async def test_a_second_click_on_another_edge_is_a_possible_duplicate(redis: Red
     await settle(to_here, to_there)
     assert there.count(BRAND, b"lnk_reel", "emma", "", START + 2) == (R.possible_duplicate,)
     known = there.organizations[BRAND].pairs
-    assert (known.own((b"lnk_reel", "emma")), known.there) == ((2, 0), {(b"lnk_reel", "emma"): 1})
+    assert (known.own(pair_of(b"lnk_reel", "emma")), known.there) == ((2, 0), {pair_of(b"lnk_reel", "emma"): 1})
 
 
 CLICKS = st.tuples(
@@ -164,7 +165,7 @@ async def test_redis_that_is_killed_and_comes_back_empty_loses_no_count(
         known = sums(counted)
         assert known[BRAND, "visitor", "emma"] == (120, 120)
         assert known[BRAND, "link", b"lnk_reel"] == (120, 120)
-        assert known[BRAND, "pair", (b"lnk_reel", "emma")] == (240, 0)
+        assert known[BRAND, "pair", pair_of(b"lnk_reel", "emma")] == (240, 0)
         assert known[BRAND, "prefix", "198.51.7.0/24"] == (4, 4)
     assert [record.message for record in caplog.records].count("redis_away") == 2, "one an edge and outage"
 

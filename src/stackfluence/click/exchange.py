@@ -20,7 +20,7 @@ from itertools import islice
 from struct import pack, unpack
 from typing import Any
 
-from stackfluence.click.velocity import Key, Velocity, Window
+from stackfluence.click.velocity import Key, Velocity, Window, pair_of
 from stackfluence.clock import now_ms, random_bytes
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class Exchange:
             for organization, link, visitor, prefix in clicks[start : start + SLICE]:
                 if visitor:
                     touched[organization, 0, visitor] = b""
-                    touched[organization, 1, (link, visitor)] = b""
+                    touched[organization, 1, pair_of(link, visitor)] = b""
                 if prefix:
                     touched[organization, 2, prefix] = b""
                 touched[organization, 3, link] = b""
@@ -263,8 +263,5 @@ class Exchange:
             await asyncio.sleep(0)
 
     def _field(self, organization: bytes, key: Key) -> bytes:
-        if isinstance(key, tuple):
-            text = b"%b\0%b" % (key[0], key[1].encode())
-        else:
-            text = key if isinstance(key, bytes) else key.encode()
+        text = key if isinstance(key, bytes) else key.encode()
         return blake2b(b"%b\0%b" % (organization, text), digest_size=8, key=self._key).digest()

@@ -37,7 +37,7 @@ _AT_ONCE: Final = 8  # keys of old buckets that a click takes away: a hundred th
 
 _SWEPT: Final = 4  # organizations that are looked at when one turns
 
-Key = Any  # str of a visitor or prefix, bytes of a link or organization, (link, visitor) of a pair
+Key = Any  # str of a visitor or prefix, bytes of a link or organization, `pair_of` both
 
 _R = TrafficReason
 _ORDER = (_R.possible_duplicate, _R.visitor_velocity, _R.prefix_velocity, _R.link_velocity, _R.organization_velocity)
@@ -63,15 +63,15 @@ class Window:
         self.kind, self.bit, self.length_ms, self.limit = kind, bit, length_ms, limit
         self.half = self.alarm = limit // 2
         self.bucket = 0
-        self.now: dict[Key, Any] = {}
-        self.before: dict[Key, Any] = {}
+        self.now: dict[Key, int] = {}
+        self.before: dict[Key, int] = {}
         self.there: dict[Key, int] = {}
         self.there_before: dict[Key, int] = {}
         self.heavy: set[Key] = set()
         self.heavy_before: set[Key] = set()
         self.peak = self.peaks = 0
 
-    def turn(self, bucket: int) -> list[dict[Key, Any]]:
+    def turn(self, bucket: int) -> list[dict[Key, int]]:
         """Go on to a bucket, which may be any; return what is not needed any more."""
         if bucket == self.bucket:
             return []
@@ -130,27 +130,9 @@ class Window:
 
 
 class Pairs(Window):
-    """Visitors by link: `now` and `before` are dicts of dicts, since most links have many visitors.
+    """Visitors by link, of whom a second click says something, too."""
 
-    `held` and `held_before` are how many pairs these have.
-    """
-
-    __slots__ = ("held", "held_before")
-
-    def __init__(self, kind: str, bit: int, length_ms: int, limit: int) -> None:
-        super().__init__(kind, bit, length_ms, limit)
-        self.held = self.held_before = 0
-
-    def turn(self, bucket: int) -> list[dict[Key, Any]]:
-        """Go on to a bucket, as any window does."""
-        if bucket != self.bucket:
-            self.held, self.held_before = 0, self.held if bucket == self.bucket + 1 else 0
-        return super().turn(bucket)
-
-    def own(self, key: Key) -> tuple[int, int]:
-        """Return this edge's counts of a (link, visitor)."""
-        link, visitor = key
-        return self.now.get(link, _NOTHING).get(visitor, 0), self.before.get(link, _NOTHING).get(visitor, 0)
+    __slots__ = ()
 
     def concerns(self, key: Key) -> bool:
         """Whether a pair, of which little was counted here, was counted elsewhere or is heavy in the bucket before."""
@@ -162,19 +144,10 @@ class Pairs(Window):
         total = now + before + self.there.get(key, 0) + self.there_before.get(key, 0)
         return super().found(key, now_ms) | (_DUPLICATE if total > 1 else 0)
 
-    def counted(self) -> Iterator[Key]:
-        """Yield every (link, visitor) that was counted here, some twice; clicks may be counted meanwhile."""
-        for some in (self.now, self.before):
-            for link, seen in list(some.items()):
-                for visitor in list(seen):
-                    yield link, visitor
 
-    def size(self) -> int:
-        """Return how many pairs were counted here, in both buckets."""
-        return self.held + self.held_before
-
-
-_NOTHING: dict[Key, int] = {}
+def pair_of(link: bytes, visitor: str) -> bytes:
+    """Return the key of a visitor on a link."""
+    return b"%b\0%b" % (link, visitor.encode())
 
 
 @compiled
@@ -229,7 +202,7 @@ class Velocity:
         self.clicks: list[tuple[bytes, bytes, str, str]] | None = None
         self.organizations: dict[bytes, Counts] = {}
         self._kept = 0
-        self.litter: deque[dict[Key, Any]] = deque()
+        self.litter: deque[dict[Key, int]] = deque()
         self._rounds: Iterator[bytes] = iter(())
 
     @property
@@ -302,24 +275,17 @@ class Velocity:
                 bits = window.bit if seen >= window.limit else window.found(visitor, now_ms)
         else:
             self.overflow += 1
-        pairs = counts.pairs
-        here = pairs.now.get(link)
-        if here is None:
-            here = pairs.now[link] = {}
-        seen = here.get(visitor, 0)
-        if seen or pairs.held < most:
-            here[visitor] = seen + 1
-            if seen:
+        pairs, pair = counts.pairs, pair_of(link, visitor)
+        now = pairs.now
+        seen = now.get(pair, 0)
+        if seen or len(now) < most:
+            now[pair] = seen + 1
+            if seen or pair in pairs.before:
                 bits |= _DUPLICATE
-            else:
-                pairs.held += 1
-                before = pairs.before.get(link)
-                if before is not None and visitor in before:
-                    bits |= _DUPLICATE
             if seen >= pairs.limit:
                 bits |= pairs.bit
-            elif seen >= pairs.alarm or ((pairs.heavy_before or pairs.peaks) and pairs.concerns((link, visitor))):
-                bits |= pairs.found((link, visitor), now_ms)
+            elif seen >= pairs.alarm or ((pairs.heavy_before or pairs.peaks) and pairs.concerns(pair)):
+                bits |= pairs.found(pair, now_ms)
         else:
             self.overflow += 1
         return bits
@@ -362,9 +328,7 @@ class Velocity:
         """Take some keys out of buckets that are not needed any more."""
         for _ in range(_AT_ONCE):
             oldest = self.litter[0]
-            inner = oldest.popitem()[1]
-            if isinstance(inner, dict) and len(inner) > _AT_ONCE:
-                self.litter.append(inner)
+            oldest.popitem()
             if not oldest:
                 self.litter.popleft()
                 if not self.litter:

@@ -23,7 +23,7 @@
 #define MIDNIGHT_MS 1800000 /* as in visitor.py */
 
 enum {
-    NOW, BEFORE, HEAVY_BEFORE, ALARM, LIMIT, BIT, PEAKS, HELD, WINDOWS, MOST, STARTS_MS, ENDS_MS, CLICKS, LITTER,
+    NOW, BEFORE, HEAVY_BEFORE, ALARM, LIMIT, BIT, PEAKS, WINDOWS, MOST, STARTS_MS, ENDS_MS, CLICKS, LITTER,
     FORWARDED, HOST, EVIDENCE, IS_OPTED_OUT, LEAF, EXPIRING, USER_AGENT, VERDICTS, VERSIONS, IS_STALE, OPENS_MS, CLOSES_MS,
     ORGANIZATION, LINK_ID, OWN_NAMES, CACHE, FIND, MEMBERS, NAMES
 };
@@ -285,7 +285,7 @@ static int count_in(PyObject *counts, PyObject *key, long long seen)
     return failed;
 }
 
-static int look(Holder *holder, PyObject *window, PyObject *key, long long most, Tally *tally)
+static int look(Holder *holder, PyObject *window, PyObject *key, long long most, int is_pair, Tally *tally)
 {
     PyObject *heavy = counted(holder, window, HEAVY_BEFORE);
     tally->counts = counted(holder, window, NOW);
@@ -293,36 +293,14 @@ static int look(Holder *holder, PyObject *window, PyObject *key, long long most,
     int is_heavy = PySet_GET_SIZE(heavy) ? PySet_Contains(heavy, key) : 0;
     if (is_heavy < 0) return -1;
     tally->is_unusual = !tally->seen && PyDict_GET_SIZE(tally->counts) >= most;
+    if (is_pair) { /* velocity's first bit: a possible duplicate, which others may know of */
+        PyObject *before = tally->seen ? NULL : counted(holder, window, BEFORE);
+        tally->bits = tally->seen || (before && PyDict_GET_SIZE(before) && PyDict_Contains(before, key) > 0);
+        tally->is_unusual |= number_of(window, PEAKS) > 0;
+    }
     if (is_heavy || tally->seen >= number_of(window, ALARM)) {
-        tally->bits = (int)number_of(window, BIT);
+        tally->bits |= (int)number_of(window, BIT);
         tally->is_unusual |= tally->seen < number_of(window, LIMIT);
-    }
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-static int look_at_pair(Holder *holder, PyObject *pairs, PyObject *link, PyObject *visitor, long long most, Tally *tally)
-{
-    PyObject *heavy = counted(holder, pairs, HEAVY_BEFORE), *now = counted(holder, pairs, NOW);
-    PyObject *before = counted(holder, pairs, BEFORE);
-    if (!heavy || !now || !before) return -1;
-    PyObject *here = item(holder, now, link);
-    if (!here && !PyErr_Occurred() && (here = hold(holder, PyDict_New())) && PyDict_SetItem(now, link, here) < 0) return -1;
-    if (!here || !PyDict_CheckExact(here)) {
-        if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "pairs are counted in dicts of dicts");
-        return -1;
-    }
-    tally->counts = here;
-    if ((tally->seen = seen_in(here, visitor)) < 0) return -1;
-    tally->bits = tally->seen > 0; /* velocity's first bit: a possible duplicate */
-    if (!tally->seen) {
-        PyObject *earlier = item(holder, before, link);
-        if (earlier && PyDict_CheckExact(earlier)) tally->bits = PyDict_Contains(earlier, visitor);
-        tally->is_unusual = number_of(pairs, HELD) >= most;
-    }
-    if (tally->seen >= number_of(pairs, LIMIT)) {
-        tally->bits |= (int)number_of(pairs, BIT);
-    } else if (tally->seen >= number_of(pairs, ALARM) || number_of(pairs, PEAKS) || PySet_GET_SIZE(heavy)) {
-        tally->is_unusual = 1;
     }
     return PyErr_Occurred() ? -1 : 0;
 }
@@ -341,9 +319,7 @@ static int look_everywhere(Holder *holder, PyObject *windows, PyObject *const *k
     for (int i = 0; i < ALL_WINDOWS; i++) {
         PyObject *window = PyTuple_GET_ITEM(windows, i);
         if (i < LINKS && !PyObject_IsTrue(keys[i])) continue;
-        int failed = i == PAIRS ? look_at_pair(holder, window, keys[LINKS], keys[i], most, &tallies[i])
-                                : look(holder, window, keys[i], i == EVERYTHING ? LLONG_MAX : most, &tallies[i]);
-        if (failed) return -2;
+        if (look(holder, window, keys[i], i == EVERYTHING ? LLONG_MAX : most, i == PAIRS, &tallies[i])) return -2;
         if (tallies[i].is_unusual) return -1;
         bits |= tallies[i].bits;
     }
@@ -355,23 +331,27 @@ static int count_everywhere(PyObject *windows, PyObject *const *keys, const Tall
     for (int i = 0; i < ALL_WINDOWS; i++) {
         if (tallies[i].counts && count_in(tallies[i].counts, keys[i], tallies[i].seen + 1) < 0) return -1;
     }
-    if (!tallies[PAIRS].counts || tallies[PAIRS].seen) return 0;
-    PyObject *pairs = PyTuple_GET_ITEM(windows, PAIRS);
-    PyObject *held = PyLong_FromLongLong(number_of(pairs, HELD) + 1);
-    int failed = held ? PyObject_SetAttr(pairs, names[HELD], held) : -1;
-    Py_XDECREF(held);
-    return failed;
+    return 0;
+}
+
+/* As `pair_of`; empty for who opted out, whose visits are nobody's. */
+static PyObject *pair_of(Holder *holder, PyObject *link, PyObject *visitor)
+{
+    Span of_visitor, said[] = {nothing, {"", 1}, nothing};
+    if (!link || !visitor || read_spans(&link, 1, "b", said) < 0 || read_spans(&visitor, 1, "s", &of_visitor) < 0) return NULL;
+    said[2] = of_visitor;
+    return of_visitor.size ? hold(holder, joined(said, MANY(said))) : visitor;
 }
 
 static PyObject *count_usual(PyObject *module, PyObject *const *given, Py_ssize_t many)
 {
     Tally tallies[ALL_WINDOWS] = {{0}};
     if (many != 6) return PyErr_Format(PyExc_TypeError, "six arguments are needed");
-    PyObject *const keys[ALL_WINDOWS] = {given[3], given[3], given[4], given[2], given[1]};
     long long most = PyLong_AsLongLong(given[5]);
     if (most == -1 && PyErr_Occurred()) return NULL;
     Holder holder = {{0}, 0};
-    int bits = look_everywhere(&holder, given[0], keys, most, tallies);
+    PyObject *const keys[ALL_WINDOWS] = {given[3], pair_of(&holder, given[2], given[3]), given[4], given[2], given[1]};
+    int bits = keys[PAIRS] ? look_everywhere(&holder, given[0], keys, most, tallies) : -2;
     int failed = bits == -2 || (bits >= 0 && count_everywhere(given[0], keys, tallies) < 0);
     let_go(&holder);
     return failed ? NULL : PyLong_FromLong(bits);
@@ -526,10 +506,11 @@ static PyObject *take(Holder *holder, PyObject *const *given)
     Tally tallies[ALL_WINDOWS] = {{0}};
     long long most, now_ms = milliseconds(); /* not the stamp, which stands still when the clock was set back */
     PyObject *today = hold(holder, PyUnicode_FromStringAndSize(hashes[0], parts[TODAY].size));
-    PyObject *const keys[ALL_WINDOWS] = {today, today, click.prefix, get(holder, click.link, LINK_ID), organization};
+    PyObject *link_id = get(holder, click.link, LINK_ID);
+    PyObject *const keys[ALL_WINDOWS] = {today, pair_of(holder, link_id, today), click.prefix, link_id, organization};
     PyObject *windows = windows_at(holder, item(holder, kit[ORGANIZATIONS], organization), now_ms, &most);
     PyObject *litter = get(holder, kit[VELOCITY], LITTER);
-    if (!today || !keys[LINKS] || !windows || !litter || PyObject_IsTrue(litter)) return NULL;
+    if (!keys[PAIRS] || !windows || !litter || PyObject_IsTrue(litter)) return NULL;
     int bits = look_everywhere(holder, windows, keys, most, tallies);
     if (bits < 0 || bits >= PyTuple_GET_SIZE(kit[REASONS])) return NULL;
 
@@ -598,7 +579,7 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_clicks", NULL, 
 PyMODINIT_FUNC PyInit__clicks(void)
 {
     static const char *const attributes[NAMES] = {
-        "now", "before", "heavy_before", "alarm", "limit", "bit", "peaks", "held", "windows", "most", "starts_ms",
+        "now", "before", "heavy_before", "alarm", "limit", "bit", "peaks", "windows", "most", "starts_ms",
         "ends_ms", "clicks", "litter", "forwarded", "host", "evidence", "is_opted_out", "leaf", "expiring",
         "user_agent", "verdicts", "versions", "is_stale", "opens_ms", "closes_ms", "organization", "link_id", "own_names",
         "cache", "find", "members",
