@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackfluence import native
+from stackfluence.click.destination import pack_texts, read_texts
 from stackfluence.click.head import known_by
 from stackfluence.click.request import Request
 from stackfluence.click.velocity import Velocity
@@ -230,8 +231,14 @@ def test_signatures_and_click_ids_are_the_same(key: bytes, message: bytes, event
         assert in_c["sign"](state, message) == twins["sign"](plain, message)
         parts = (b"\x01\x02", event[:12], event, flags)
         assert in_c["mint"](state, *parts) == twins["mint"](plain, *parts)
-        found = (b"\x01\x02", event[:12], message, key, event, flags)
-        assert in_c["answer_found"](message, key, state, *found) == twins["answer_found"](message, key, plain, *found)
+        texts = pack_texts(b"\x01\x02", event[:12], message[:9], message, key)
+        assert read_texts(texts) == (b"\x01\x02", event[:12], message[:9], message, key)
+        found = (message, key, event, flags)
+        assert in_c["answer_found"](texts, state, *found) == twins["answer_found"](texts, plain, *found)
+        for broken in (b"", texts[:27], texts[:-1], texts + b"x"):
+            if broken != texts:
+                with pytest.raises(ValueError, match="packed"):
+                    in_c["answer_found"](broken, state, *found)
 
 
 @needs_compiled

@@ -7,8 +7,8 @@ with the destination's as the most lenient servers would read them, and the ones
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
+from struct import Struct
 from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
 import msgspec
@@ -27,6 +27,7 @@ _encode = msgspec.json.Encoder().encode
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII: nothing that could end a header line
 # What is encoded in a parameter that is passed on: `;` too, since old servers read it as `&`.
 _UNSAFE = re.compile(rb"[^!$%&'()*+,/:=?@~\w.\-]|%(?![0-9A-Fa-f]{2})", re.ASCII)
+_TEXTS = Struct("=2s12s2x3I")
 _BLANKS = bytes.maketrans(b". \t\n\v\f\r", b"_______")
 
 
@@ -45,19 +46,17 @@ class Destination:
 
     __slots__ = (
         "_bare",
-        "answer",
         "closes_ms",
         "fallback",
         "flags",
-        "head",
         "is_stale",
-        "leaf",
+        "key",
         "link",
         "link_id",
         "opens_ms",
         "organization",
         "own_names",
-        "tail",
+        "texts",
     )
 
     def __init__(self, link: Link, minting: Mint) -> None:
@@ -65,7 +64,6 @@ class Destination:
         self.link_id = link.id.encode()
         self.is_stale = False  # the snapshot has a newer one
         share = _LinkShare(link.id, link.creator_id, link.campaign_id, link.asset_slug, link.is_test)
-        self.leaf = _encode(share).decode()[1:-1]
         self.flags = TEST if link.is_test else 0
         self.organization = _organization(link.organization_id)
         self.fallback = to_ascii(link.fallback_url).encode() if link.fallback_url else b""
@@ -77,10 +75,8 @@ class Destination:
             address += b"?"
         elif query and not query.endswith(b"&"):
             address += b"&"
-        self.head = address
-        self.tail = hash_sign + fragment
-        answer = partial(answer_found, address, self.tail, *minting.args)
-        self.answer: Callable[[bytes, bytes, bytes, int], bytes] = answer  # (`Edge.found`, passed, event, flags)
+        self.key, head, middle = minting.args
+        self.texts = pack_texts(head, middle, _encode(share)[1:-1], address, hash_sign + fragment)
         ends = [end for end in (link.expires_at_ms, link.ends_at_ms) if end is not None]
         self.opens_ms = link.starts_at_ms or 0
         self.closes_ms = min(ends, default=FOREVER_MS) if link.status == "active" else 0
@@ -89,12 +85,18 @@ class Destination:
         """Whether the link redirects at a time: active, inside its own and its campaign's dates."""
         return self.opens_ms <= at_ms < self.closes_ms
 
+    @property
+    def leaf(self) -> str:
+        """What the link contributes to the leaf of its clicks, as members of a JSON object."""
+        return read_texts(self.texts)[2].decode()
+
     def address(self, query: bytes, signed_click_id: bytes) -> bytes:
         """Return the Location for a request's raw query and a click ID; empty: without one, as HEAD gets it."""
         passed = self.passed(query) if query else b""
+        before, behind = read_texts(self.texts)[3:]
         if signed_click_id:
-            return b"%b%b%b=%b%b" % (self.head, passed, PARAMETER, signed_click_id, self.tail)
-        return (self.head + passed[:-1] if passed else self._bare) + self.tail
+            return b"%b%b%b=%b%b" % (before, passed, PARAMETER, signed_click_id, behind)
+        return (before + passed[:-1] if passed else self._bare) + behind
 
     def passed(self, query: bytes) -> bytes:
         """Return what of a request's raw query goes into the address, with an ampersand at its end, or nothing."""
@@ -110,12 +112,30 @@ def _organization(organization_id: str) -> bytes:
     return organization_id.encode()
 
 
+def pack_texts(head: bytes, middle: bytes, leaf: bytes, before: bytes, behind: bytes) -> bytes:
+    """Return all that a click reads of a link in one piece: memory is read in lines, and of a link all are far away.
+
+    `head` and `middle` are of the click ID, `before` and `behind` the address on either side of the parameters that are
+    added to it.
+    """
+    return _TEXTS.pack(head, middle, len(leaf), len(before), len(behind)) + leaf + before + behind
+
+
+def read_texts(texts: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Return what was packed."""
+    head, middle, *sizes = _TEXTS.unpack_from(texts)
+    start, parts = _TEXTS.size, []
+    for size in sizes:
+        parts.append(texts[start : start + size])
+        start += size
+    leaf, before, behind = parts
+    return head, middle, leaf, before, behind
+
+
 @compiled
-def answer_found(
-    before: bytes, behind: bytes, key: PreparedKey, head: bytes, middle: bytes, found: bytes, passed: bytes,
-    event: bytes, flags: int,
-) -> bytes:  # fmt: skip
+def answer_found(texts: bytes, key: PreparedKey, found: bytes, passed: bytes, event: bytes, flags: int) -> bytes:
     """Return the answer to a click: `found` and the address, with what is passed on and an ID as `mint` gives it."""
+    head, middle, _, before, behind = read_texts(texts)
     signed = mint(key, head, middle, event, flags)
     return b"%b%b%b%b=%b%b\r\n\r\n" % (found, before, passed, PARAMETER, signed, behind)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stackfluence.click import click_id
-from stackfluence.click.destination import Destination
+from stackfluence.click.destination import Destination, answer_found
 from stackfluence.click.head import Head
 from stackfluence.click.rules.arrival import parameter_reasons
 from stackfluence.click.velocity import REASONS
@@ -139,7 +139,7 @@ def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:
     else:
         edge.count(RedirectOutcome.unrecorded)
         flags |= click_id.UNRECORDED
-    turn.answer(destination.answer(edge.found, passed, event, flags))
+    turn.answer(answer_found(destination.texts, destination.key, edge.found, passed, event, flags))
 
 
 def _landing(query: bytes, head: Head) -> tuple[str, str, tuple[TrafficReason, ...]]:

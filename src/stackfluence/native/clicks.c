@@ -25,7 +25,7 @@
 enum {
     NOW, BEFORE, HEAVY_BEFORE, ALARM, LIMIT, BIT, PEAKS, WINDOWS, MOST, STARTS_MS, ENDS_MS, CLICKS, LITTER,
     FORWARDED, HOST, EVIDENCE, IS_OPTED_OUT, LEAF, EXPIRING, USER_AGENT, VERDICTS, VERSIONS, IS_STALE, OPENS_MS, CLOSES_MS,
-    ORGANIZATION, LINK_ID, OWN_NAMES, CACHE, FIND, MEMBERS, NAMES
+    ORGANIZATION, LINK_ID, OWN_NAMES, TEXTS_OF, CACHE, FIND, MEMBERS, NAMES
 };
 static PyObject *names[NAMES]; /* of attributes */
 
@@ -415,6 +415,25 @@ static int find_visitor(Holder *holder, PyObject *const *kit, Span forwarded, Cl
     return 1;
 }
 
+/* What `pack_texts` packs of a link. */
+enum { OF_ID, MIDDLE, LINK_LEAF, IN_FRONT, BEHIND, TEXTS };
+
+static int read_texts(Span packed, Span texts[TEXTS])
+{
+    uint32_t sizes[3];
+    enum { START = 28 };
+    if (packed.size >= START) {
+        memcpy(sizes, packed.at + 16, sizeof sizes);
+        texts[OF_ID] = (Span){packed.at, 2};
+        texts[MIDDLE] = (Span){packed.at + 2, 12};
+        const char *at = packed.at + START;
+        for (int i = 0; i < 3; at += sizes[i++]) texts[LINK_LEAF + i] = (Span){at, sizes[i]};
+        if ((Py_ssize_t)sizes[0] + sizes[1] + sizes[2] == packed.size - START) return 0;
+    }
+    PyErr_SetString(PyExc_ValueError, "no packed texts of a link");
+    return -1;
+}
+
 /* Head, link, parameters and visitor of a usual click. */
 static int find_all(Holder *holder, PyObject *const *given, Span message, Click *click, Parameters *parameters)
 {
@@ -519,10 +538,12 @@ static PyObject *take(Holder *holder, PyObject *const *given)
     if (!judged) return NULL;
     PyObject *const texts[] = {
         hold(holder, PyObject_CallOneArg(kit[RFC3339], stamp)), hold(holder, PyObject_CallOneArg(kit[RANDOM_BYTES], kit[DRAWN_BYTES])),
-        get(holder, click.link, LEAF), judged, get(holder, click.head, LEAF), get(holder, click.head, EXPIRING),
+        get(holder, click.link, TEXTS_OF), judged, get(holder, click.head, LEAF), get(holder, click.head, EXPIRING),
     };
     for (int i = 0; i < MANY(texts); i++) if (!texts[i]) return NULL;
-    if (read_spans(texts, MANY(texts), "sbssss", parts) < 0) return NULL;
+    Span of_link[TEXTS];
+    if (read_spans(texts, MANY(texts), "sbbsss", parts) < 0 || read_texts(parts[LINK], of_link) < 0) return NULL;
+    parts[LINK] = of_link[LINK_LEAF];
     if (read_spans(&click.prefix, 1, "s", &parts[PREFIX]) < 0) return NULL;
     const Text *landing = &parameters.landing, *identifiers = &parameters.identifiers, *passed = &parameters.passed;
     const Span of_query[] = {
@@ -552,17 +573,15 @@ static PyObject *usual_click(PyObject *module, PyObject *const *given, Py_ssize_
     Py_RETURN_NONE;
 }
 
-/* Arguments: Location before the parameters and behind the ID, key, head and middle of it, what answers begin with, what
- * is passed on, event, flags. */
+/* Arguments: texts of a link, prepared key, what answers begin with, what is passed on, event, flags. */
 static PyObject *answer_found(PyObject *module, PyObject *const *given, Py_ssize_t many)
 {
-    Span a[4];
+    Span a[5], texts[TEXTS];
     char id[63];
-    if (many != 9) return PyErr_Format(PyExc_TypeError, "nine arguments are needed");
-    PyObject *const of_answer[] = {given[0], given[1], given[5], given[6]};
-    PyObject *const of_id[] = {given[2], given[3], given[4], given[7], given[8]};
-    if (read_spans(of_answer, 4, "bbbb", a) < 0 || put_click_id(of_id, id) < 0) return NULL;
-    const Span answer[] = {a[2], a[0], a[3], TEXT("inf_click_id="), ARRAY(id), a[1], TEXT("\r\n\r\n")};
+    if (many != 6) return PyErr_Format(PyExc_TypeError, "six arguments are needed");
+    if (read_spans(given, 5, "bbbbb", a) < 0 || read_texts(a[0], texts) < 0) return NULL;
+    if (put_click_id((const Span[]){a[1], texts[OF_ID], texts[MIDDLE], a[4]}, given[5], id) < 0) return NULL;
+    const Span answer[] = {a[2], texts[IN_FRONT], a[3], TEXT("inf_click_id="), ARRAY(id), texts[BEHIND], TEXT("\r\n\r\n")};
     return joined(answer, MANY(answer));
 }
 
@@ -582,7 +601,7 @@ PyMODINIT_FUNC PyInit__clicks(void)
         "now", "before", "heavy_before", "alarm", "limit", "bit", "peaks", "windows", "most", "starts_ms",
         "ends_ms", "clicks", "litter", "forwarded", "host", "evidence", "is_opted_out", "leaf", "expiring",
         "user_agent", "verdicts", "versions", "is_stale", "opens_ms", "closes_ms", "organization", "link_id", "own_names",
-        "cache", "find", "members",
+        "texts", "cache", "find", "members",
     };
     for (int i = 0; i < NAMES; i++) {
         if (!names[i] && !(names[i] = PyUnicode_InternFromString(attributes[i]))) return NULL;

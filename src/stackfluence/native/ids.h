@@ -93,13 +93,11 @@ static PyObject *sign(PyObject *module, PyObject *const *given, Py_ssize_t many)
     return PyBytes_FromStringAndSize((char *)digest, 16);
 }
 
-/* Arguments: prepared key, head, middle, event, flags. */
-static int put_click_id(PyObject *const *given, char id[63])
+/* Spans: prepared key, head, middle, event. */
+static int put_click_id(const Span a[4], PyObject *said, char id[63])
 {
-    Span a[4];
     uint8_t raw[48] = {0}, digest[32];
-    if (read_spans(given, 4, "bbbb", a) < 0) return -1;
-    long flags = PyLong_AsLong(given[4]);
+    long flags = PyLong_AsLong(said);
     if (flags == -1 && PyErr_Occurred()) return -1;
     if (a[1].size != 2 || a[2].size != 12 || a[3].size != 16 || flags < 0 || flags > 255) {
         PyErr_SetString(PyExc_ValueError, "no parts of a click ID");
@@ -119,11 +117,14 @@ static int put_click_id(PyObject *const *given, char id[63])
     return 0;
 }
 
+/* Arguments: prepared key, head, middle, event, flags. */
 static PyObject *mint(PyObject *module, PyObject *const *given, Py_ssize_t many)
 {
+    Span a[4];
     char id[63];
     if (many != 5) return PyErr_Format(PyExc_TypeError, "five arguments are needed");
-    return put_click_id(given, id) < 0 ? NULL : PyBytes_FromStringAndSize(id, sizeof id);
+    if (read_spans(given, 4, "bbbb", a) < 0 || put_click_id(a, given[4], id) < 0) return NULL;
+    return PyBytes_FromStringAndSize(id, sizeof id);
 }
 
 /* Eight digits of `bytes`, a hyphen, and so on: RFC 9562. */
