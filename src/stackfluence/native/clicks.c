@@ -515,6 +515,9 @@ static PyObject *take(Holder *holder, PyObject *const *given)
     PyObject *const *kit = &PyTuple_GET_ITEM(given[0], 0);
     if (read_spans(given + 4, 1, "b", &message) < 0) return NULL;
     if (!find_all(holder, given, message, &click, &parameters)) return NULL;
+    PyObject *packed = get(holder, click.link, TEXTS_OF), *link_id = get(holder, click.link, LINK_ID);
+    if (!packed || !link_id) return NULL;
+    for (int i = 0; i < 6; i++) __builtin_prefetch((char *)packed + 64 * i); /* far away, and not needed before hashing */
 
     PyObject *stamp = hold(holder, PyObject_CallNoArgs(kit[STAMP])), *organization = get(holder, click.link, ORGANIZATION);
     long long at_ms = stamp ? PyLong_AsLongLong(stamp) : -1;
@@ -525,7 +528,6 @@ static PyObject *take(Holder *holder, PyObject *const *given)
     Tally tallies[ALL_WINDOWS] = {{0}};
     long long most, now_ms = milliseconds(); /* not the stamp, which stands still when the clock was set back */
     PyObject *today = hold(holder, PyUnicode_FromStringAndSize(hashes[0], parts[TODAY].size));
-    PyObject *link_id = get(holder, click.link, LINK_ID);
     PyObject *const keys[ALL_WINDOWS] = {today, pair_of(holder, link_id, today), click.prefix, link_id, organization};
     PyObject *windows = windows_at(holder, item(holder, kit[ORGANIZATIONS], organization), now_ms, &most);
     PyObject *litter = get(holder, kit[VELOCITY], LITTER);
@@ -538,7 +540,7 @@ static PyObject *take(Holder *holder, PyObject *const *given)
     if (!judged) return NULL;
     PyObject *const texts[] = {
         hold(holder, PyObject_CallOneArg(kit[RFC3339], stamp)), hold(holder, PyObject_CallOneArg(kit[RANDOM_BYTES], kit[DRAWN_BYTES])),
-        get(holder, click.link, TEXTS_OF), judged, get(holder, click.head, LEAF), get(holder, click.head, EXPIRING),
+        packed, judged, get(holder, click.head, LEAF), get(holder, click.head, EXPIRING),
     };
     for (int i = 0; i < MANY(texts); i++) if (!texts[i]) return NULL;
     Span of_link[TEXTS];
