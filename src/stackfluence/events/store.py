@@ -33,6 +33,10 @@ SETTINGS = {
     "async_insert": "0",  # an insert is stored when it returns
     "session_timezone": "UTC",
     "max_threads": "2",
+    # a statement would be compiled when it runs for the fourth time, and again for other constants: 90 ms, to save none
+    "compile_expressions": "0",
+    "compile_aggregate_expressions": "0",
+    "compile_sort_description": "0",
 }
 LOADER_SETTINGS = {
     "max_threads": "1",  # a loader is one core's work: `groupArray` then keeps its subquery's order, too
@@ -40,9 +44,6 @@ LOADER_SETTINGS = {
     "min_insert_block_size_rows": "1000000",  # a turn is one part a table
     "min_insert_block_size_bytes": "1073741824",
     "join_use_nulls": "0",
-    "compile_expressions": "0",  # a statement would be compiled when it runs for the fourth time: 90 ms, to save none
-    "compile_aggregate_expressions": "0",
-    "compile_sort_description": "0",
     "session_timeout": "3600",  # its temporary tables outlive a pause between turns
 }
 SCHEMA = read_statements(Path(__file__).with_name("schema.sql"))

@@ -18,6 +18,53 @@
 insert into repeated (click_id, session_id, is_repeated_visit, is_duplicate_click)
 with
 
+-- who led to one click alone, as most sessions, repeats nothing
+shared as (
+    select session_id
+    from (
+        select session_id from visits_before
+        union all
+        select session_id from visits
+    ) as sessions
+    where session_id != ''
+    group by session_id
+    having count() > 1
+),
+
+today as (
+    select
+        click_id,
+        session_id,
+        is_engaged
+    from visits
+    where session_id in (select session_id from shared)
+),
+
+arrived as (
+    select
+        click_id,
+        node,
+        seq,
+        is_webdriver,
+        is_idle
+    from arrivals
+    where click_id in (select click_id from today)
+),
+
+clicks as (
+    select
+        click_id,
+        node,
+        seq,
+        link_id,
+        creator_id,
+        campaign_id,
+        is_test,
+        bot_reasons
+    from day_events
+    where event_type = 'click' and click_id in (select click_id from today)
+),
+
 visited as (
     select
         click_id,
@@ -31,23 +78,23 @@ visited as (
         is_test,
         bot_reasons
     from visits_before
+    where session_id in (select session_id from shared)
     union all
     select
-        visits.click_id as click_id,
-        visits.session_id as session_id,
-        visits.is_engaged as is_engaged,
-        arrivals.is_webdriver as was_webdriver,
-        arrivals.is_idle as was_idle,
+        today.click_id as click_id,
+        today.session_id as session_id,
+        today.is_engaged as is_engaged,
+        arrived.is_webdriver as was_webdriver,
+        arrived.is_idle as was_idle,
         clicks.link_id as link_id,
         clicks.creator_id as creator_id,
         clicks.campaign_id as campaign_id,
         clicks.is_test as is_test,
         clicks.bot_reasons as bot_reasons
-    from visits
-    inner join arrivals on visits.click_id = arrivals.click_id
-    inner join day_events as clicks
-        on arrivals.click_id = clicks.click_id and arrivals.node = clicks.node and arrivals.seq = clicks.seq
-    where visits.session_id != ''
+    from today
+    inner join arrived on today.click_id = arrived.click_id
+    inner join clicks
+        on arrived.click_id = clicks.click_id and arrived.node = clicks.node and arrived.seq = clicks.seq
 ),
 
 judged as (

@@ -38,6 +38,12 @@ visited as (
     from visits
     left join repeated on visits.click_id = repeated.click_id and visits.session_id = repeated.session_id
     group by click_id
+),
+
+unmeasured as (
+    select click_id
+    from arrivals
+    where not is_measurable
 )
 
 select
@@ -70,7 +76,7 @@ select
     visited.visit.2 as visited_at,
     multiIf(
         verdicts.invalid_reason != '', 'invalid_traffic',
-        not visited.is_told and arrivals.is_measurable, 'not_measured',
+        not visited.is_told and verdicts.click_id not in (select click_id from unmeasured), 'not_measured',
         not visited.is_told, 'no_consent',
         not visited.is_trusted, 'untrusted_visit',
         session_id = '', 'no_consent',
@@ -81,5 +87,4 @@ select
     ) as unqualified_reason,
     visited.is_duplicate_click as is_duplicate_click
 from verdicts
-inner join arrivals on verdicts.click_id = arrivals.click_id
 left join visited on verdicts.click_id = visited.click_id;

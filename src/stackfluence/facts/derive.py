@@ -42,14 +42,7 @@ PROVISIONAL_SECONDS = 7 * 86_400  # how long a scheduled run's rows of an unfini
 STAY_SECONDS = 86_400  # how much longer they stay, for clocks that differ and readers that are slow
 FOR_EVER = 2**32 - 1
 GENERATION = 1  # the form of facts: days of an older one are derived again
-SETTINGS = {
-    "join_use_nulls": "0",
-    "session_timeout": "3600",
-    # compiling a statement whose constants are another run's costs more than it saves
-    "compile_expressions": "0",
-    "compile_aggregate_expressions": "0",
-    "compile_sort_description": "0",
-}
+SETTINGS = {"join_use_nulls": "0", "session_timeout": "3600"}
 
 
 @dataclass(frozen=True, slots=True)
