@@ -30,7 +30,8 @@ create or replace temporary table day_events (
     is_webdriver Bool,
     is_idle Bool
 ) engine = MergeTree
-order by (event_type, click_id);
+order by (event_type, click_id)
+settings min_bytes_for_wide_part = 1000000000;
 
 -- name: create_superseded
 -- Those of these rows that don't count; written by 030.
@@ -70,7 +71,8 @@ create or replace temporary table arrivals (
     was_seen Bool,
     is_unseen Bool
 ) engine = MergeTree
-order by click_id;
+order by click_id
+settings min_bytes_for_wide_part = 1000000000;
 
 -- name: create_creator_pace
 -- Creators of a campaign on one day, beside the others of the same campaign; written by 060.
@@ -111,7 +113,8 @@ create or replace temporary table bursts (
 
 -- name: create_verdicts
 -- One day's clicks with what decides about their traffic; written by 090.
-create or replace temporary table verdicts engine = MergeTree order by click_id empty as
+create or replace temporary table verdicts engine = MergeTree order by click_id
+settings min_bytes_for_wide_part = 1000000000 empty as
 select * except ( -- noqa: AM04
     run_id, organization_id, session_id, visited_at, unqualified_reason, is_duplicate_click, expires_at
 )
@@ -127,7 +130,8 @@ create or replace temporary table visits (
     is_engaged Bool,
     is_said_engaged Bool
 ) engine = MergeTree
-order by (click_id, session_id);
+order by (click_id, session_id)
+settings min_bytes_for_wide_part = 1000000000;
 
 -- name: create_pages_before
 -- What pages told of clicks of the day before whose sessions led to the day's clicks, too; written by 094.
@@ -167,11 +171,13 @@ create or replace temporary table repeated (
     is_repeated_visit Bool,
     is_duplicate_click Bool
 ) engine = MergeTree
-order by (click_id, session_id);
+order by (click_id, session_id)
+settings min_bytes_for_wide_part = 1000000000;
 
 -- name: create_day_verdicts
 -- One day's verdicts before they are published; written by 097.
-create or replace temporary table day_verdicts engine = MergeTree order by click_id empty as
+create or replace temporary table day_verdicts engine = MergeTree order by click_id
+settings min_bytes_for_wide_part = 1000000000 empty as
 select * except (run_id, organization_id, expires_at) -- noqa: AM04
 from click_verdicts;
 
