@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import pytest
 
 from stackfluence.events.store import Session, Store
-from stackfluence.facts.side_by_side import AT_ONCE, each_day
+from stackfluence.facts.side_by_side import AT_ONCE, CORES, each_day
 
 DAYS = [date(2026, 11, 1) + timedelta(days=place) for place in range(9)]
 
@@ -17,6 +18,7 @@ def test_days_come_in_their_order_and_each_at_work_has_a_connection_of_its_own(s
     at_once = threading.Barrier(AT_ONCE, timeout=20)
     at_work: list[Session] = []
     told: list[tuple[int, int]] = []
+    shares: list[Mapping[str, str]] = []
 
     def work(session: Session, day: date) -> str:
         assert session not in at_work
@@ -26,10 +28,17 @@ def test_days_come_in_their_order_and_each_at_work_has_a_connection_of_its_own(s
         at_work.remove(session)
         return day.isoformat()
 
-    with store.session() as session:
-        found = each_day(session, store.open_session, DAYS, work, lambda done, total: told.append((done, total)))
+    def share_of(settings: Mapping[str, str]) -> Session:
+        shares.append(settings)
+        return store.open_session(settings)
+
+    found = each_day(share_of, DAYS, work, lambda done, total: told.append((done, total)))
     assert found == [day.isoformat() for day in DAYS]
     assert told == [(done, len(DAYS)) for done in range(len(DAYS) + 1)]
+    share = {"max_threads": str(CORES // AT_ONCE)} if AT_ONCE > 1 else {}
+    assert shares == [share] * AT_ONCE
+    assert each_day(share_of, DAYS[:1], lambda _session, day: day, lambda _done, _total: None) == DAYS[:1]
+    assert shares[AT_ONCE:] == [{}], "a day alone has all cores"
 
 
 def test_the_first_error_ends_it_and_leaves_no_connection_open(store: Store) -> None:
@@ -37,8 +46,8 @@ def test_the_first_error_ends_it_and_leaves_no_connection_open(store: Store) -> 
     begun: list[date] = []
     takes_long = threading.Event()
 
-    def open_another() -> Session:
-        opened.append(store.open_session())
+    def open_session(settings: Mapping[str, str]) -> Session:
+        opened.append(store.open_session(settings))
         return opened[-1]
 
     def work(_session: Session, day: date) -> None:
@@ -47,12 +56,11 @@ def test_the_first_error_ends_it_and_leaves_no_connection_open(store: Store) -> 
             raise ValueError(day.isoformat())
         takes_long.wait(0.02)
 
-    with store.session() as session, pytest.raises(ValueError, match="2026-11-01"):
-        each_day(session, open_another, DAYS * 20, work, lambda _done, _total: None)
+    with pytest.raises(ValueError, match="2026-11-01"):
+        each_day(open_session, DAYS * 20, work, lambda _done, _total: None)
     assert len(begun) < len(DAYS) * 20
-    assert len(opened) == AT_ONCE - 1
+    assert len(opened) == AT_ONCE
 
 
 def test_of_no_days_there_is_nothing(store: Store) -> None:
-    with store.session() as session:
-        assert each_day(session, store.open_session, [], lambda _session, _day: 1, lambda _done, _total: None) == []
+    assert each_day(store.open_session, [], lambda _session, _day: 1, lambda _done, _total: None) == []

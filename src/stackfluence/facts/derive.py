@@ -146,7 +146,7 @@ def derive(
     with contextlib.closing(store.open_session(SETTINGS)) as session:
         for day in chosen if scores_again else ():
             again += score_again(session, run.run_id, run.organization_id, run.as_of, run.derived_ms, day_ms(day))
-        found = each_day(session, lambda: store.open_session(SETTINGS), chosen, derive_one, tell)
+        found = each_day(lambda share: store.open_session({**SETTINGS, **share}), chosen, derive_one, tell)
         derived = tuple(day for day, _ in found)
         result = Derived(
             run.run_id,

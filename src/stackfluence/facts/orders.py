@@ -127,7 +127,7 @@ def derive_orders(
 
     with contextlib.closing(store.open_session(SETTINGS)) as session:
         place_orders(session, run.as_of)
-        found = each_day(session, lambda: store.open_session(SETTINGS), days, derive_one, tell)
+        found = each_day(lambda share: store.open_session({**SETTINGS, **share}), days, derive_one, tell)
         derived = tuple(day for day, _ in found)
         result = DerivedOrders(
             run.run_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from queue import SimpleQueue
@@ -12,32 +12,34 @@ from typing import TypeVar
 
 from stackfluence.events.store import Session
 
-AT_ONCE = min(4, os.cpu_count() or 1)  # the engine takes a core for most of a day's statements, whatever the day's size
+CORES = os.cpu_count() or 1
+AT_ONCE = min(4, CORES)  # the engine takes a core for most of a day's statements, whatever the day's size
 
 Progress = Callable[[int, int], None]  # days done, of how many
 Result = TypeVar("Result")
 
 
 def each_day(
-    session: Session,
-    open_another: Callable[[], Session],
+    open_session: Callable[[Mapping[str, str]], Session],
     days: Sequence[date],
     work: Callable[[Session, date], Result],
     tell: Progress,
 ) -> list[Result]:
     """Return what each day's work gave, in the order of the days; each at work has a connection of its own.
 
-    The first has `session`. The first error ends it; what else is at work is waited for.
+    `open_session` takes settings: days side by side share the cores, or they would only wait for each other's threads.
+    The first error ends it; what else is at work is waited for.
     """
     results: list[Result] = []
+    at_once = max(1, min(AT_ONCE, len(days)))
+    share = {"max_threads": str(CORES // at_once)} if at_once > 1 else {}
     tell(0, len(days))
     with contextlib.ExitStack() as opened:
         idle: SimpleQueue[Session] = SimpleQueue()
-        idle.put(session)
-        for _ in range(min(AT_ONCE, len(days)) - 1):
-            another = open_another()
-            opened.callback(another.close)
-            idle.put(another)
+        for _ in range(at_once):
+            session = open_session(share)
+            opened.callback(session.close)
+            idle.put(session)
 
         def borrow(day: date) -> Result:
             mine = idle.get()
@@ -46,7 +48,7 @@ def each_day(
             finally:
                 idle.put(mine)
 
-        with ThreadPoolExecutor(max(1, min(AT_ONCE, len(days))), thread_name_prefix="derive") as threads:
+        with ThreadPoolExecutor(at_once, thread_name_prefix="derive") as threads:
             waiting = [threads.submit(borrow, day) for day in days]
             try:
                 for done, future in enumerate(waiting, start=1):
