@@ -311,7 +311,7 @@ class Disk:
     def __init__(self) -> None:
         self.free = threading.Event()
         self.free.set()
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self.syncs = 0
 
     def sync(self, descriptor: int) -> None:
@@ -391,16 +391,20 @@ async def test_visitors_of_a_stalled_disk_wait_a_third_of_a_second_at_most(tmp_p
         assert running.edge.recorded == 51
 
 
-async def test_a_failed_sync_takes_its_batch_back_and_begins_a_new_node(tmp_path: Path, disk: Disk) -> None:
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()], ids=["disk", "memory"])
+async def test_a_failed_sync_takes_its_batch_back_and_begins_a_new_node(
+    tmp_path: Path, disk: Disk, error: Exception
+) -> None:
     async with open_journal(tmp_path) as (journal, outcomes):
         outcomes.append(2)
         await outcomes.all_told()
-        disk.error = OSError(errno.EIO, "Input/output error")
+        disk.error = error
         outcomes.append(3)
         await outcomes.all_told()
         disk.error = None
         assert [outcomes.told[n] for n in range(5)] == [True, True, False, False, False]
         assert journal.failures == 1
+        assert journal.last_error
         outcomes.append(2)
         await outcomes.all_told()
     assert set(found(tmp_path)) == {"e0", "e1", "e5", "e6"}

@@ -77,7 +77,7 @@ class Journal:
         self._retry_at = 0.0
         self._rotate_at = 0.0
         self._jobs: SimpleQueue[Batch] = SimpleQueue()
-        self._outcome: OSError | None = None
+        self._outcome: Exception | None = None
         self._wake = -1
         self._thread: threading.Thread | None = None
         self._tick: asyncio.TimerHandle | None = None
@@ -189,7 +189,7 @@ class Journal:
             self.late += self._flying_count - len(entries)
         else:
             self.failures += 1
-            self.last_error = str(error)
+            self.last_error = str(error) or repr(error)
             self._node = ""  # after a failed sync the kernel forgets what was not written: never trust this file again
             self._retry_at = monotonic() + RETRY_SECONDS
         _settle_all(entries, error is None)
@@ -214,10 +214,10 @@ class Journal:
     def _commit_forever(self) -> None:
         while True:
             batch = self._jobs.get()
+            outcome: Exception | None = None
             try:
                 self._segment.write(batch)
-                outcome = None
-            except OSError as error:
+            except Exception as error:  # out of memory, say: whoever waits is told, and the next batch is tried
                 outcome = error
                 self._segment.abandon()
             if batch.is_last:

@@ -121,7 +121,8 @@ class SegmentFile:
             rest = rest[len(some) :]
             filled = tail + len(some)
             whole, padded = filled // BLOCK * BLOCK, -(-filled // BLOCK) * BLOCK
-            self._blocks[tail:padded] = bytes(some) + bytes(padded - filled)
+            self._blocks[tail:filled] = some
+            self._blocks[filled:padded] = bytes(padded - filled)
             self._write(at, padded)
             self._blocks[: filled - whole] = self._blocks[whole:filled]
             tail, at = filled - whole, at + whole
@@ -134,7 +135,7 @@ class SegmentFile:
                     done += os.pwrite(self._file, blocks[done:many], at + done)
                 except OSError as error:
                     flags = fcntl.fcntl(self._file, fcntl.F_GETFL)
-                    if error.errno != errno.EINVAL or not flags & os.O_DIRECT:
+                    if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP) or not flags & os.O_DIRECT:
                         raise
                     fcntl.fcntl(self._file, fcntl.F_SETFL, flags & ~os.O_DIRECT)  # larger sectors, or an odd remainder
 

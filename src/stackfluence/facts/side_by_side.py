@@ -10,9 +10,10 @@ from datetime import date
 from queue import SimpleQueue
 from typing import TypeVar
 
-from stackfluence.events.store import Session
+from stackfluence.events.store import SETTINGS, Session
 
 CORES = os.cpu_count() or 1
+THREADS = int(SETTINGS["max_threads"])  # of a statement, when nothing else is asked for
 AT_ONCE = min(4, CORES)  # the engine takes a core for most of a day's statements, whatever the day's size
 
 Progress = Callable[[int, int], None]  # days done, of how many
@@ -27,12 +28,12 @@ def each_day(
 ) -> list[Result]:
     """Return what each day's work gave, in the order of the days; each at work has a connection of its own.
 
-    `open_session` takes settings: days side by side share the cores, or they would only wait for each other's threads.
+    `open_session` takes settings: days side by side with more threads than cores would only wait for each other's.
     The first error ends it; what else is at work is waited for.
     """
     results: list[Result] = []
     at_once = max(1, min(AT_ONCE, len(days)))
-    share = {"max_threads": str(CORES // at_once)} if at_once > 1 else {}
+    share = {"max_threads": "1"} if at_once * THREADS > CORES else {}
     tell(0, len(days))
     with contextlib.ExitStack() as opened:
         idle: SimpleQueue[Session] = SimpleQueue()
