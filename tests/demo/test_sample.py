@@ -49,7 +49,7 @@ async def test_prepare_makes_the_organization_with_all_its_links(tmp_path: Path)
         assert isinstance(ready, Destination), link.path
         assert ready.is_open(2_000_000_000_000) is not link.is_closed
         assert bool(ready.fallback) is bool(link.fallback_url or contents.FALLBACKS[link.campaign])
-        assert b"utm_source=" + link.platform.encode() in ready.head
+        assert b"utm_source=" + link.platform.encode() in ready.address(b"", b"")
     assert known.find(link_key("", "emma.glow", "night-serum", "bio")) is not None, "a former handle answers"
 
 
