@@ -266,6 +266,28 @@ shares as (
         and ({campaign_id:String} = '' or credited.campaign_id = {campaign_id:String})
 ),
 
+-- what is told of all together is put together from the groups', so that each order is looked at once
+grouped as (
+    select
+        is_nobody,
+        order_key,
+        conversion_type,
+        currency,
+        uncredited_reason,
+        left_out_reason,
+        uniqExactState(conversion_id) as group_orders,
+        sum(credits) as group_credits,
+        sum(revenue * credits) as group_revenue,
+        sum(refunded * credits) as group_refunded,
+        sum(net_revenue * credits) as group_net_revenue,
+        sum(commission_base * credits) as group_commission_base,
+        sum(
+            intDiv(net_base * credits_so_far, 1000000) - intDiv(net_base * (credits_so_far - credits), 1000000)
+        ) as group_net_base
+    from shares
+    group by is_nobody, order_key, conversion_type, currency, uncredited_reason, left_out_reason
+),
+
 ordered as (
     select
         is_total,
@@ -275,16 +297,14 @@ ordered as (
         currency,
         uncredited_reason,
         left_out_reason,
-        uniqExact(conversion_id) as part_orders,
-        sum(credits) as part_credits,
-        sum(revenue * credits) as revenue_micros,
-        sum(refunded * credits) as refunded_micros,
-        sum(net_revenue * credits) as net_revenue_micros,
-        sum(commission_base * credits) as commission_base_micros,
-        sum(
-            intDiv(net_base * credits_so_far, 1000000) - intDiv(net_base * (credits_so_far - credits), 1000000)
-        ) as net_base_micros
-    from shares
+        uniqExactMerge(group_orders) as part_orders,
+        sum(group_credits) as part_credits,
+        sum(group_revenue) as revenue_micros,
+        sum(group_refunded) as refunded_micros,
+        sum(group_net_revenue) as net_revenue_micros,
+        sum(group_commission_base) as commission_base_micros,
+        sum(group_net_base) as net_base_micros
+    from grouped
     array join [true, false] as is_total
     group by is_total, is_of_nobody, group_key, conversion_type, currency, uncredited_reason, left_out_reason
 )
