@@ -46,11 +46,11 @@ class Destination:
 
     __slots__ = (
         "_bare",
+        "click_id_key",
         "closes_ms",
         "fallback",
         "flags",
         "is_stale",
-        "key",
         "link",
         "link_id",
         "opens_ms",
@@ -75,7 +75,7 @@ class Destination:
             address += b"?"
         elif query and not query.endswith(b"&"):
             address += b"&"
-        self.key, head, middle = minting.args
+        self.click_id_key, head, middle = minting.args
         self.texts = pack_texts(head, middle, _encode(share)[1:-1], address, hash_sign + fragment)
         ends = [end for end in (link.expires_at_ms, link.ends_at_ms) if end is not None]
         self.opens_ms = link.starts_at_ms or 0

@@ -139,7 +139,7 @@ def settle(edge: Edge, ticket: Ticket, is_recorded: bool) -> None:
     else:
         edge.count(RedirectOutcome.unrecorded)
         flags |= click_id.UNRECORDED
-    turn.answer(answer_found(destination.texts, destination.key, edge.found, passed, event, flags))
+    turn.answer(answer_found(destination.texts, destination.click_id_key, edge.found, passed, event, flags))
 
 
 def _landing(query: bytes, head: Head) -> tuple[str, str, tuple[TrafficReason, ...]]:
