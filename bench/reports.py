@@ -91,6 +91,7 @@ _DERIVED = Statement("count", "", "select uniqExact(organization_id) as organiza
 _COPIED = {
     "click_verdicts": "cityHash64(click_id) % 25 = place % 25",
     "click_counts": "cityHash64(link_id, quarter_at, country, device_class) % 25 = place % 25",
+    "click_rollups": "cityHash64(link_id, counted_at, country, device_class) % 25 = place % 25",
     "conversions": "cityHash64(conversion_id) % 25 = place % 25",
     "attributions": "cityHash64(conversion_id) % 25 = place % 25",
     "derivation_runs": "true",

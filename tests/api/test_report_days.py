@@ -6,6 +6,9 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from stackfluence.api import report_facts
 from stackfluence.catalog import load_horizon
 from stackfluence.clock import parse_rfc3339, uuid7
 from stackfluence.events.event import Leaf
@@ -34,7 +37,9 @@ def click(orders: Orders, time: str, day: int = 22, **fields: Any) -> Leaf:
     return orders.journal.event(event_id=event_id, click_id=event_id, **given, **fields)
 
 
-async def test_what_runs_derive_is_told_on_its_day_and_the_rest_waits(orders: Orders) -> None:
+async def test_what_runs_derive_is_told_on_its_day_and_the_rest_waits(
+    orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = orders.journal
     link = await journal.brand.link("reel")
     place = {"link_id": link["id"], "creator_id": link["creator_id"], "campaign_id": link["campaign_id"]}
@@ -97,6 +102,11 @@ async def test_what_runs_derive_is_told_on_its_day_and_the_rest_waits(orders: Or
         ("new", 1), ("returning", 1), (None, 0)
     ]  # fmt: skip
     assert (body["run_id"], body["order_run_id"], body["not_derived"]) == (1, 2, 0)
+
+    with monkeypatch.context() as patch:
+        patch.delitem(report_facts.SQL, "count_late")
+        days_over = await told(orders, "breakdown", to="2026-11-23")
+        assert days_over["not_derived"] == 0, "rows of days that are over are only counted"
 
     click(orders, "11:00", **place)
     click(orders, "11:00", is_test=True, **place)

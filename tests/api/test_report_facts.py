@@ -434,12 +434,13 @@ async def test_the_statements_run_on_a_server_too(served_store: Store) -> None:
         "organization_id": "org_0000001",
         "scan_from_ms": WHOLE[0],
         "scan_to_ms": WHOLE[1],
-        "touched_from_ms": 0,
         "by": "order_day",
         "model": "linear",
         "first_day": 0,
         "click_runs": [2] * 30_000,
         "order_runs": [2] * 30_000,
+        "counted_by": "link",
+        "split_days": [date(2026, 3, 28), *told_facts.UNROLLED],
     }
     grouping = Grouping("kind", links={links[0]["id"]: "paid"}, other="organic")
     rows = read_clicks(served_store, grouping, parameters, 10)

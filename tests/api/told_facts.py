@@ -24,8 +24,19 @@ UNQUALIFIED = ("", "", "not_measured", "no_consent", "untrusted_visit", "not_eng
 INVALID = ("", "", "", "declared_bot", "no_session")
 # days around the two changes of the clocks in Europe, and one a month after
 DAYS = ("2026-03-28", "2026-03-29", "2026-03-30", "2026-10-24", "2026-10-25", "2026-10-26", "2026-11-20")
+UNROLLED = (date(2026, 3, 29), date(2026, 11, 20))  # derived by a version that didn't add counts up
 MINUTES = (0, 14, 15, 45, 59, 60, 75, 180, 700, 1380, 1395, 1425, 1439)
 NO_CLICK = str(UUID(int=0))
+# each by what, in moments of how many milliseconds, the clicks' counts are added up
+ROLLUPS: dict[str, tuple[int, Sequence[str]]] = {
+    "quarter": (900_000, ()),
+    "link": (86_400_000, ("link_id", "creator_id", "campaign_id")),
+    "country": (86_400_000, ("country",)),
+    "device": (86_400_000, ("device_class",)),
+    "in_app_browser": (86_400_000, ("in_app_browser",)),
+}
+PLACES = ("country", "device_class", "in_app_browser")
+TOLD_APART = ("is_test", "arrival_stage", "invalid_reason", "unqualified_reason")
 
 
 class Touch(NamedTuple):
@@ -154,7 +165,9 @@ def put_facts(store: Store, organization_id: str, told: Told, older: Told) -> No
         expires = datetime(2020, 1, 1, tzinfo=UTC) if run_id == 3 else datetime(2106, 1, 1, tzinfo=UTC)
         common = {"organization_id": organization_id, "run_id": run_id, "generation": 1, "expires_at": expires}
         # what the older run says of days that the newer one has nothing of isn't read either
-        put(store, "derived_days", [{"day": day, **common} for day in _days(told.clicks, older.clicks)])
+        days = _days(told.clicks, older.clicks)
+        rows = [{"day": day, "clicks": 1, "click_rows": day not in UNROLLED, "is_final": True} for day in days]
+        put(store, "derived_days", [{**row, **common} for row in rows])
         put(store, "derived_order_days", [{"day": day, **common} for day in _days(told.orders, older.orders)])
 
 
@@ -165,25 +178,12 @@ def _days(*rows: Iterable[Mapping[str, Any]]) -> list[date]:
 def _put_clicks(store: Store, organization_id: str, run_id: int, clicks: Sequence[dict[str, Any]]) -> None:
     common = {"organization_id": organization_id, "run_id": run_id}
     dims = [name for name in clicks[0] if name not in ("at_ms", "click_id", "pageviews")]
-    counted: dict[tuple[Any, ...], list[int]] = {}
-    for click in clicks:
-        quarter = _moment(click["at_ms"] // 900_000 * 900_000)
-        counts = counted.setdefault((quarter, *(click[name] for name in dims)), [0, 0])
-        counts[0] += 1
-        counts[1] += click["pageviews"]
-    put(
-        store,
-        "click_counts",
-        [
-            {
-                **common,
-                **dict(zip(["quarter_at", *dims], key, strict=True)),
-                "clicks": counts[0],
-                "pageviews": counts[1],
-            }
-            for key, counts in counted.items()
-        ],
-    )
+    counts = [{**common, **row} for row in _counted(clicks, "quarter_at", 900_000, dims)]
+    put(store, "click_counts", counts)
+    added_up = [click for click in clicks if _moment(click["at_ms"]).date() not in UNROLLED]
+    for counted_by, (step_ms, names) in ROLLUPS.items():
+        rows = _counted(added_up, "counted_at", step_ms, [*names, *TOLD_APART])
+        put(store, "click_rollups", [{**common, "counted_by": counted_by, **row} for row in rows])
     put(
         store,
         "click_verdicts",
@@ -192,6 +192,20 @@ def _put_clicks(store: Store, organization_id: str, run_id: int, clicks: Sequenc
             for click in clicks
         ],
     )
+
+
+def _counted(clicks: Sequence[dict[str, Any]], moment: str, step_ms: int, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return how many clicks and pageviews there are of each moment and of what is named."""
+    counted: dict[tuple[Any, ...], list[int]] = {}
+    for click in clicks:
+        at = _moment(click["at_ms"] // step_ms * step_ms)
+        counts = counted.setdefault((at, *(click[name] for name in names)), [0, 0])
+        counts[0] += 1
+        counts[1] += click["pageviews"]
+    return [
+        {**dict(zip([moment, *names], key, strict=True)), "clicks": counts[0], "pageviews": counts[1]}
+        for key, counts in counted.items()
+    ]
 
 
 def _put_orders(store: Store, organization_id: str, run_id: int, orders: Sequence[dict[str, Any]]) -> None:
@@ -210,6 +224,7 @@ def _put_orders(store: Store, organization_id: str, run_id: int, orders: Sequenc
                     "link_id": touch.link_id,
                     "click_id": NO_CLICK if touch.click is None else touch.click["click_id"],
                     "touched_at": _moment(touch.at_ms),
+                    **{name: touch.click[name] if touch.click else "" for name in PLACES},
                     "outcome": "paid" if touch.credits["paid"] else "eligible",
                     **{f"{model}_credits": share for model, share in touch.credits.items()},
                 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import reduce
+from operator import xor
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,8 @@ def test_a_run_says_what_it_read_and_by_what(days: Days) -> None:
     assert (run["run_id"], run["as_of"], run["clicks"], run["policy_versions"]) == (1, 1, 171, [1])
     assert (run["facts_hash"], len(run["facts_hash"])) == (done.facts_hash, 32)
     hashes = run["table_hashes"]
-    assert set(hashes) == {"click_verdicts", "click_counts"}
-    assert int(hashes["click_verdicts"], 16) ^ int(hashes["click_counts"], 16) == int(done.facts_hash, 16)
+    assert set(hashes) == {"click_verdicts", "click_counts", "click_rollups"}
+    assert reduce(xor, (int(each, 16) for each in hashes.values())) == int(done.facts_hash, 16)
     assert run["code_version"].startswith("0.1.0+")
     assert (run["from_at"].isoformat()[:10], run["to_at"].isoformat()[:10]) == ("2026-11-22", "2026-11-23")
     reasons = [verdict["invalid_reason"] for verdict in days.verdicts().values()]

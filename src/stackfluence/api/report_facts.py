@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from stackfluence.catalog import load_horizon
 from stackfluence.clock import now_ms
 from stackfluence.events.feed import LATEST_MS
 from stackfluence.events.statements import read_statements
+from stackfluence.facts import day_ms
 from stackfluence.vocabulary import TrafficReason, UnqualifiedReason
 
 SQL = read_statements(Path(__file__).with_name("report_facts.sql"))
@@ -89,11 +90,18 @@ class Counts(Told):
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """Which run is read for each day from `first_day` on, 0 for none, and up to which load each read."""
+    """Which run is read for each day from `first_day` on, 0 for none.
+
+    Of clicks also up to which load each read and how many rows; days from `open_from_ms` on still change. Counts of
+    `unrolled_days` were never added up: these were derived by an earlier version.
+    """
 
     first_day: date
     click_runs: list[int]
     last_loads: list[int]
+    click_rows: list[int]
+    open_from_ms: int
+    unrolled_days: list[date]
     order_runs: list[int]
     last_run: int
     last_order_run: int
@@ -119,13 +127,18 @@ async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, 
         reading.core.events.read(SQL["order_runs"], **asked, last_run=last_order_run),
     )
     days = (last - first).days + 1
-    click_runs, last_loads, order_runs = [0] * days, [0] * days, [0] * days
+    click_runs, last_loads, click_rows, order_runs = ([0] * days for _ in range(4))
+    open_from = first
     for row in clicks:
         place = (row["day"] - first).days
-        click_runs[place], last_loads[place] = row["newest_run"], row["last_load"]
+        click_runs[place], last_loads[place], click_rows[place] = row["newest_run"], row["last_load"], row["read_rows"]
+        if row["is_settled"]:
+            open_from = max(open_from, row["day"] + timedelta(days=1))
+    unrolled = sorted(row["day"] for row in clicks if row["day_clicks"] and not row["read_rows"])
     for row in orders:
         order_runs[(row["day"] - first).days] = row["newest_run"]
-    return Runs(first, click_runs, last_loads, order_runs, max(click_runs), max(order_runs), moment)
+    newest = max(click_runs), max(order_runs)
+    return Runs(first, click_runs, last_loads, click_rows, day_ms(open_from), unrolled, order_runs, *newest, moment)
 
 
 def about(span: ReportSpan, asked: ReportQuery, runs: Runs, not_derived: Mapping[int, int]) -> dict[str, Any]:
@@ -146,10 +159,18 @@ def about(span: ReportSpan, asked: ReportQuery, runs: Runs, not_derived: Mapping
 async def count_not_derived(
     reading: Reading, span: ReportSpan, runs: Runs, periods: Sequence[int] = (0,)
 ) -> dict[int, int]:
-    """Return how many clicks aren't judged yet, by the period that they are of; none of those without any."""
+    """Return how many clicks aren't judged yet, by the period that they are of; none of those without any.
+
+    Of days that are over, mostly as many rows are stored as were read: then these aren't looked at.
+    """
+    horizon = await load_horizon(reading.core.catalog)
+    if not await _has_more(reading, span, runs):
+        if runs.open_from_ms >= span.to_ms:
+            return {}
+        span = span.within(max(span.from_ms, runs.open_from_ms), span.to_ms)
     asked = {
         "organization_id": reading.organization_id,
-        "horizon": await load_horizon(reading.core.catalog),
+        "horizon": horizon,
         "last_loads": runs.last_loads,
         **runs.parameters(),
         **span.filters.subject(),
@@ -161,6 +182,17 @@ async def count_not_derived(
     return {row["period_s"]: row["clicks"] for row in rows}
 
 
+async def _has_more(reading: Reading, span: ReportSpan, runs: Runs) -> bool:
+    """Return if there are other rows of clicks than were read, of the days of a span that are over."""
+    first, end = day_of(span.from_ms), day_of(min(span.to_ms, runs.open_from_ms) + DAY_MS - 1)
+    if first >= end:
+        return False
+    places = slice((first - runs.first_day).days, (end - runs.first_day).days)
+    asked = {"organization_id": reading.organization_id, "from_ms": day_ms(first), "to_ms": day_ms(end)}
+    (stored,) = await reading.core.events.read(SQL["count_click_rows"], **asked)
+    return bool(stored["click_rows"] != sum(runs.click_rows[places]))
+
+
 def subject_of(reading: Reading, span: ReportSpan, asked: ReportQuery) -> dict[str, Any]:
     """Return the parameters of whom, of when and by which rule: orders of a click day may be placed a month later."""
     is_by_click = asked.by == "click_day"
@@ -170,7 +202,6 @@ def subject_of(reading: Reading, span: ReportSpan, asked: ReportQuery) -> dict[s
         **span.filters.subject(),
         "scan_from_ms": scan_from_ms,
         "scan_to_ms": span.to_ms + WINDOW_MS if is_by_click else span.to_ms,
-        "touched_from_ms": max(0, scan_from_ms - WINDOW_MS),
         "by": asked.by,
         "model": asked.model,
     }

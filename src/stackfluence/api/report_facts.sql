@@ -1,14 +1,17 @@
 -- name: click_runs
 -- Which run is read for each day of a time span (UTC, of the click), and the load up to which it read: the newest up to
--- {last_run} that hasn't expired. Days of the form before {counted_from} were never counted by quarters of an hour, so
--- they aren't derived. Every statement of a report is bound to these runs, so that all are of one moment.
+-- {last_run} that hasn't expired. Days of the form before {counted_from} were never counted as reports count, so they
+-- aren't derived. Every statement of a report is bound to these runs, so that all are of one moment.
 with
 
 pointers as (
     select
         day,
         max(run_id) as newest_run,
-        argMax(generation, run_id) as form
+        argMax(generation, run_id) as form,
+        argMax(is_final, run_id) as is_settled,
+        argMax(click_rows, run_id) as read_rows,
+        argMax(clicks, run_id) as day_clicks
     from derived_days
     where
         organization_id = {organization_id:String}
@@ -33,6 +36,9 @@ runs as (
 select
     pointers.day as day,
     pointers.newest_run as newest_run,
+    pointers.is_settled as is_settled,
+    pointers.read_rows as read_rows,
+    pointers.day_clicks as day_clicks,
     runs.last_load as last_load
 from pointers
 left join runs on pointers.newest_run = runs.run_id
@@ -66,8 +72,65 @@ drop temporary table if exists link_groups;
 -- name: count_clicks
 -- An organization's clicks of a time span by what they are grouped by, and once more all together (`is_total`), largest
 -- gross first, those behind a place. `parts` add up to all that is told of a group: each click stands in one of them.
--- (The ifs are nested so that only the column is read that is asked for.)
+-- Days that a period's end cuts, {split_days}, are read from the counts by quarters of an hour, the others from what
+-- these were added up to, {counted_by}; all days from the counts where that is empty. (The ifs are nested so that only
+-- the column is read that is asked for.)
 with
+
+counts as (
+    select
+        counted_at as at,
+        creator_id,
+        campaign_id,
+        link_id,
+        country,
+        device_class,
+        in_app_browser,
+        arrival_stage,
+        invalid_reason,
+        unqualified_reason,
+        clicks,
+        pageviews
+    from click_rollups
+    where
+        organization_id = {organization_id:String}
+        and counted_by = {counted_by:String}
+        and counted_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        and counted_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+        and not has({split_days:Array(Date)}, toDate(counted_at))
+        and run_id = {click_runs:Array(UInt64)}[toInt32(toDate(counted_at)) - {first_day:Int32} + 1]
+        and is_test = {is_test:Bool}
+        and ({link_id:String} = '' or link_id = {link_id:String})
+        and ({creator_id:String} = '' or creator_id = {creator_id:String})
+        and ({campaign_id:String} = '' or campaign_id = {campaign_id:String})
+
+    union all
+
+    select
+        quarter_at as at,
+        creator_id,
+        campaign_id,
+        link_id,
+        country,
+        device_class,
+        in_app_browser,
+        arrival_stage,
+        invalid_reason,
+        unqualified_reason,
+        clicks,
+        pageviews
+    from click_counts
+    where
+        organization_id = {organization_id:String}
+        and quarter_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        and quarter_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+        and ({counted_by:String} = '' or toDate(quarter_at) in {split_days:Array(Date)})
+        and run_id = {click_runs:Array(UInt64)}[toInt32(toDate(quarter_at)) - {first_day:Int32} + 1]
+        and is_test = {is_test:Bool}
+        and ({link_id:String} = '' or link_id = {link_id:String})
+        and ({creator_id:String} = '' or creator_id = {creator_id:String})
+        and ({campaign_id:String} = '' or campaign_id = {campaign_id:String})
+),
 
 counted as (
     select
@@ -79,7 +142,7 @@ counted as (
         if({group_by:String} = 'device', toString(device_class), by_country) as by_device,
         if(invalid_reason = '', 'valid', toString(invalid_reason)) as verdict,
         if({group_by:String} = 'reason', verdict, by_device) as by_reason,
-        roundDown(toInt64(toUnixTimestamp(quarter_at)), {periods:Array(Int64)}) as period_s,
+        roundDown(toInt64(toUnixTimestamp(at)), {periods:Array(Int64)}) as period_s,
         if({group_by:String} = 'period', toString(period_s), by_reason) as click_key,
         toUInt16(
             transform(invalid_reason, {reasons:Array(String)}, {reason_codes:Array(UInt16)}, {other_reason:UInt16})
@@ -93,16 +156,7 @@ counted as (
         + toUInt16(transform(arrival_stage, ['measured'], [0], 1)) as code,
         clicks,
         pageviews
-    from click_counts
-    where
-        organization_id = {organization_id:String}
-        and quarter_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
-        and quarter_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
-        and run_id = {click_runs:Array(UInt64)}[toInt32(toDate(quarter_at)) - {first_day:Int32} + 1]
-        and is_test = {is_test:Bool}
-        and ({link_id:String} = '' or link_id = {link_id:String})
-        and ({creator_id:String} = '' or creator_id = {creator_id:String})
-        and ({campaign_id:String} = '' or campaign_id = {campaign_id:String})
+    from counts
 ),
 
 -- few rows, whatever a group's size; grouping by a number costs half of grouping by a text
@@ -169,13 +223,17 @@ credited as (
         link_id,
         click_id,
         touched_at,
+        if({group_by:String} = 'device', toString(device_class), toString(in_app_browser)) as by_device,
+        if({group_by:String} = 'country', toString(country), by_device) as by_country,
+        if({group_by:String} in ('country', 'device', 'in_app_browser'), by_country, '') as click_place,
         if({model:String} = 'position_based', position_based_credits, time_decay_credits) as by_position,
         if({model:String} = 'linear', linear_credits, by_position) as by_linear,
         if({model:String} = 'first_touch', first_touch_credits, by_linear) as by_first,
         if({model:String} = 'last_touch', last_touch_credits, by_first) as by_last,
         if({model:String} = 'paid', paid_credits, by_last) as credits,
-        -- up to and with this touch: differences of what is rounded once add up
-        sum(credits) over (partition by run_id, conversion_id order by place) as credits_so_far
+        -- up to and with this touch: differences of what is rounded once add up. (A day has one run, and this is the
+        -- table's own order, so that nothing is sorted.)
+        sum(credits) over (partition by occurred_at, conversion_id order by place) as credits_so_far
     from attributions
     where
         organization_id = {organization_id:String}
@@ -183,32 +241,6 @@ credited as (
         and occurred_at < fromUnixTimestamp64Milli({scan_to_ms:Int64}, 'UTC')
         and run_id = {order_runs:Array(UInt64)}[toInt32(toDate(occurred_at)) - {first_day:Int32} + 1]
         and credits > 0
-),
-
--- where the credited clicks were made, when that is asked
-places as (
-    select
-        click_id,
-        if({group_by:String} = 'device', toString(device_class), toString(in_app_browser)) as by_device,
-        if({group_by:String} = 'country', toString(country), by_device) as place_key
-    from click_verdicts
-    where
-        {group_by:String} in ('country', 'device', 'in_app_browser')
-        and organization_id = {organization_id:String}
-        and occurred_at >= fromUnixTimestamp64Milli({touched_from_ms:Int64}, 'UTC')
-        and occurred_at < fromUnixTimestamp64Milli({scan_to_ms:Int64}, 'UTC')
-        and run_id = {click_runs:Array(UInt64)}[toInt32(toDate(occurred_at)) - {first_day:Int32} + 1]
-        and (occurred_at, click_id) in (
-            select
-                touched_at,
-                click_id
-            from attributions
-            where
-                organization_id = {organization_id:String}
-                and occurred_at >= fromUnixTimestamp64Milli({scan_from_ms:Int64}, 'UTC')
-                and occurred_at < fromUnixTimestamp64Milli({scan_to_ms:Int64}, 'UTC')
-                and outcome in ('paid', 'eligible')
-        )
 ),
 
 shares as (
@@ -222,7 +254,7 @@ shares as (
         ) as counted_at,
         {group_by:String} not in ('period', 'customer_type', 'total') and not is_credited as is_nobody,
         if(credited.click_id = toUUID('00000000-0000-0000-0000-000000000000'), '', 'valid') as verdict,
-        if({group_by:String} = 'reason', verdict, places.place_key) as by_click,
+        if({group_by:String} = 'reason', verdict, credited.click_place) as by_click,
         if(credited.link_id = '', '', {other_group:String}) as unlisted,
         if(link_groups.link_id != '', link_groups.group_key, unlisted) as listed,
         if({is_folded:Bool}, listed, by_click) as by_catalog,
@@ -250,7 +282,6 @@ shares as (
     from conversions
     left join credited
         on conversions.conversion_id = credited.conversion_id and conversions.run_id = credited.run_id
-    left join places on credited.click_id = places.click_id
     left join link_groups on credited.link_id = link_groups.link_id
     where
         conversions.organization_id = {organization_id:String}
@@ -319,6 +350,16 @@ select
     )) as parts
 from ordered
 group by is_total, is_nobody, group_key;
+
+-- name: count_click_rows
+-- How many rows of clicks there are of whole days: the index alone says it. Where runs read as many, none is late.
+select count() as click_rows
+from events
+where
+    organization_id = {organization_id:String}
+    and event_type = 'click'
+    and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+    and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC');
 
 -- name: count_late
 -- How many rows of clicks no run has read which is read; mostly none, and then there is nothing to look at closer.

@@ -9,7 +9,7 @@ from typing import Any
 
 from stackfluence.api.access import Reading
 from stackfluence.api.report_facts import CODES, SQL, Counts, Runs, subject_of, tell_clicks, tell_orders
-from stackfluence.api.report_query import ReportQuery, ReportSpan
+from stackfluence.api.report_query import DAY_MS, ReportQuery, ReportSpan, day_of
 from stackfluence.events.store import Row, Store
 
 MOST = (1 << 63) - 1  # more clicks than any group has
@@ -70,7 +70,7 @@ async def count_groups(
     after: Place = Place(),
 ) -> tuple[Group, list[Group]]:
     """Return the total, and at most `limit` groups behind a place, with most clicks first."""
-    parameters = {**subject_of(reading, span, asked), **runs.parameters()}
+    parameters = {**subject_of(reading, span, asked), **runs.parameters(), **_counted(span, runs, grouping)}
     store = reading.core.events
     clicks, orders = await asyncio.gather(
         asyncio.to_thread(read_clicks, store, grouping, parameters, limit, after),
@@ -90,6 +90,22 @@ async def count_groups(
             clicked = [Group(row["group_key"]) for row in rows if not row["is_total"]]
         found += _silent(bought, {group.key for group in clicked}, after)
     return total, found[:limit]
+
+
+def _counted(span: ReportSpan, runs: Runs, grouping: Grouping) -> dict[str, Any]:
+    """Return by what the clicks are counted that are read, and the days that are read by quarters of an hour.
+
+    That is what has fewest rows of all that tells apart what is asked for. Counts of a whole day can't be cut.
+    """
+    is_narrowed = bool(span.filters.link_id or span.filters.creator_id or span.filters.campaign_id)
+    cut = set(runs.unrolled_days)
+    if grouping.group_by in ("period", "total", "reason") and not is_narrowed:
+        return {"counted_by": "quarter", "split_days": sorted(cut)}
+    ends_ms = (span.from_ms, span.to_ms, *(start * 1000 for start in grouping.periods))
+    cut.update(day_of(end_ms) for end_ms in ends_ms if end_ms % DAY_MS)
+    if grouping.group_by in ("country", "device", "in_app_browser"):
+        return {"counted_by": "" if is_narrowed else grouping.group_by, "split_days": sorted(cut)}
+    return {"counted_by": "link", "split_days": sorted(cut)}
 
 
 def _silent(

@@ -10,7 +10,9 @@
 
 -- name: find_order_clicks
 -- Put the stored clicks into `order_clicks`.
-insert into order_clicks (click_id, link_id, creator_id, campaign_id, is_test, bot_reasons)
+insert into order_clicks (
+    click_id, link_id, creator_id, campaign_id, is_test, bot_reasons, country, device_class, in_app_browser
+)
 with
 
 carried as (
@@ -28,7 +30,10 @@ select
     argMin(creator_id, leaf_hash) as creator_id,
     argMin(campaign_id, leaf_hash) as campaign_id,
     argMin(is_test, leaf_hash) as is_test,
-    argMin(bot_reasons, leaf_hash) as bot_reasons
+    argMin(bot_reasons, leaf_hash) as bot_reasons,
+    argMin(country, leaf_hash) as country,
+    argMin(device_class, leaf_hash) as device_class,
+    argMin(in_app_browser, leaf_hash) as in_app_browser
 from events
 where
     organization_id = {organization_id:String}

@@ -1,4 +1,4 @@
--- Touch verdicts: what the clicks that may be credited are worth as traffic.
+-- Touch verdicts: what the clicks that may be credited are worth as traffic, and where they were made.
 --
 -- Grain:     one row per click that an order of the day may name.
 -- Reads:     order_candidates, order_clicks, click_verdicts, derived_days
@@ -10,7 +10,9 @@
 
 -- name: judge_touches
 -- Put the verdicts of the clicks that the day's orders may name into `touch_verdicts`.
-insert into touch_verdicts (click_id, clicked_on, invalid_reason, is_derived, is_final)
+insert into touch_verdicts (
+    click_id, clicked_on, invalid_reason, is_derived, is_final, country, device_class, in_app_browser
+)
 with
 
 touches as (
@@ -57,6 +59,9 @@ stamped as (
     select
         touches.click_id as click_id,
         touches.clicked_at as clicked_at,
+        order_clicks.country as country,
+        order_clicks.device_class as device_class,
+        order_clicks.in_app_browser as in_app_browser,
         arrayLastIndex(
             from_ms -> from_ms <= toUnixTimestamp64Milli(touches.clicked_at), {policy_from:Array(Int64)}
         ) as policy,
@@ -86,7 +91,10 @@ select
     toDate(stamped.clicked_at) as clicked_on,
     multiIf(verdicts.is_derived, verdicts.invalid_reason, stamped.is_invalid, stamped.heaviest, '') as invalid_reason,
     verdicts.is_derived as is_derived,
-    verdicts.is_derived and pointers.was_final as is_final
+    verdicts.is_derived and pointers.was_final as is_final,
+    stamped.country as country,
+    stamped.device_class as device_class,
+    stamped.in_app_browser as in_app_browser
 from stamped
 left join verdicts on stamped.click_id = verdicts.click_id
 left join pointers on toDate(stamped.clicked_at) = pointers.day;

@@ -21,8 +21,8 @@
 -- Put the touches of one day's orders with their credits into `day_attributions`.
 insert into day_attributions (
     occurred_at, conversion_id, place, found_by, trust_tier, creator_id, campaign_id, link_id, click_id, code,
-    touched_at, outcome, invalid_reason, is_provisional, policy_version, paid_credits, last_touch_credits,
-    first_touch_credits, linear_credits, position_based_credits, time_decay_credits
+    touched_at, country, device_class, in_app_browser, outcome, invalid_reason, is_provisional, policy_version,
+    paid_credits, last_touch_credits, first_touch_credits, linear_credits, position_based_credits, time_decay_credits
 )
 with
 
@@ -64,6 +64,9 @@ touches as (
             from_ms -> from_ms <= least(ordered_ms, toUnixTimestamp64Milli(day_orders.received_at)),
             {policy_from:Array(Int64)}
         ) as policy,
+        verdicts.country as country,
+        verdicts.device_class as device_class,
+        verdicts.in_app_browser as in_app_browser,
         verdicts.invalid_reason as invalid_reason,
         not is_code and not verdicts.is_derived as is_provisional,
         multiIf(
@@ -147,6 +150,9 @@ select
     beside.click_id as click_id,
     beside.code as code,
     fromUnixTimestamp64Milli(beside.touched_ms, 'UTC') as touched_at,
+    beside.country as country,
+    beside.device_class as device_class,
+    beside.in_app_browser as in_app_browser,
     multiIf(beside.refusal != '', beside.refusal, paid_credits > 0, 'paid', 'eligible') as outcome,
     beside.invalid_reason as invalid_reason,
     beside.is_provisional as is_provisional,

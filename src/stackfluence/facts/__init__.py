@@ -13,7 +13,7 @@ schema.sql  the tables that are kept        work.sql, order_work.sql  those of o
 
 from stackfluence.facts.back_test import BackTest, Change, back_test
 from stackfluence.facts.codes import CodeBook, CodePeriod, read_code_books
-from stackfluence.facts.derive import Derived, DerivedDay, Run, create_tables, derive, highest_run
+from stackfluence.facts.derive import Derived, DerivedDay, Run, create_tables, day_ms, derive, highest_run
 from stackfluence.facts.orders import DerivedOrderDay, DerivedOrders, Terms, days_with_orders, derive_orders
 from stackfluence.facts.policies import (
     DEFAULT_POLICIES,
@@ -44,6 +44,7 @@ __all__ = [
     "Thresholds",
     "back_test",
     "create_tables",
+    "day_ms",
     "days_with_orders",
     "derive",
     "derive_orders",

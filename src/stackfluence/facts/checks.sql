@@ -64,6 +64,50 @@ select
 from counts
 cross join verdicts;
 
+-- name: fail_clicks_rollups_are_the_counts
+-- Each of the five rollups has all of the day's clicks and pages, with the same reasons.
+with
+
+counts as (
+    select
+        'counts' as counted_by,
+        (is_test, arrival_stage, invalid_reason, unqualified_reason) as part,
+        clicks,
+        pageviews
+    from day_counts
+
+    union all
+
+    select
+        toString(counted_by) as counted_by,
+        (is_test, arrival_stage, invalid_reason, unqualified_reason) as part,
+        clicks,
+        pageviews
+    from day_rollups
+),
+
+sums as (
+    select
+        part,
+        counted_by,
+        (sum(clicks), sum(pageviews)) as part_sums
+    from counts
+    group by part, counted_by
+),
+
+compared as (
+    select
+        part,
+        count() = 6 and uniqExact(part_sums) = 1 as is_same
+    from sums
+    group by part
+)
+
+select
+    countIf(not is_same) as broken,
+    toString(maxIf(part, not is_same)) as place
+from compared;
+
 -- name: warn_clicks_nothing_measured
 -- A hundred valid clicks of a campaign and no visit: the snippet may be missing from its pages.
 select

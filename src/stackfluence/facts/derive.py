@@ -69,11 +69,12 @@ class DerivedDay:
     """What a day came to; `is_written` is False when a scheduled run found it unchanged, `is_kept` when it stays.
 
     `table_hashes` has one hash per table of facts, `facts_hash` is that of all of them. `expires_s` is when its
-    verdicts are read no more, in seconds since 1970.
+    verdicts are read no more, in seconds since 1970. `click_rows` counts the rows of clicks that were read.
     """
 
     day: date
     clicks: int
+    click_rows: int
     valid: int
     qualified: int
     table_hashes: Mapping[str, str]
@@ -164,7 +165,7 @@ def derive(
 
 
 def derive_day(session: Session, run: Run, day: date, policies: PolicyBook, rules: Rules) -> dict[str, Any]:
-    """Fill the session's `day_verdicts`; returns clicks, valid, qualified and table_hashes. Raises StoreError."""
+    """Fill the session's `day_verdicts`; returns what was counted, and table_hashes. Raises StoreError."""
     for statement in WORK.values():
         session.run(statement)
     parameters = {
@@ -182,6 +183,7 @@ def derive_day(session: Session, run: Run, day: date, policies: PolicyBook, rule
     hashes = {
         "click_verdicts": counted.pop("facts_hash"),
         "click_counts": session.row(SQL["hash_day_counts"])["facts_hash"],
+        "click_rollups": session.row(SQL["hash_day_rollups"])["facts_hash"],
     }
     return {**counted, "table_hashes": hashes}
 
@@ -235,9 +237,10 @@ def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_
             "is_final": stay.is_final,
             "facts_hash": facts_hash,
             "generation": GENERATION,
+            "click_rows": counted["click_rows"],
         }
     if is_written:
-        for name in ("publish_verdicts", "publish_counts"):
+        for name in ("publish_verdicts", "publish_counts", "publish_rollups"):
             session.run(
                 SQL[name],
                 run_id=run.run_id,
@@ -247,6 +250,7 @@ def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_
     return DerivedDay(
         day,
         counted["clicks"],
+        counted["click_rows"],
         counted["valid"],
         counted["qualified"],
         counted["table_hashes"],
@@ -297,5 +301,6 @@ def _finish(
             day_clicks=[day.clicks for day in written],
             hashes=[day.facts_hash for day in written],
             generation=GENERATION,
+            rows_read=[day.click_rows for day in written],
             ends=[day.expires_s for day in written],
         )

@@ -3,6 +3,7 @@
 select greatest(
     (select coalesce(max(run_id), 0) as run_id from click_verdicts),
     (select coalesce(max(run_id), 0) as run_id from click_counts),
+    (select coalesce(max(run_id), 0) as run_id from click_rollups),
     (select coalesce(max(run_id), 0) as run_id from derivation_runs),
     (select coalesce(max(run_id), 0) as run_id from derived_days),
     (select coalesce(max(run_id), 0) as run_id from scored_clicks),
@@ -40,6 +41,7 @@ select
     count() as clicks,
     countIf(invalid_reason = '') as valid,
     countIf(unqualified_reason = '') as qualified,
+    (select countIf(event_type = 'click') as click_rows from day_events) as click_rows,
     lower(hex(groupBitXor(bitShiftLeft(toUInt128(cityHash64(fact)), 64) + toUInt128(xxHash64(fact))))) as facts_hash
 from facts;
 
@@ -54,6 +56,22 @@ facts as (
         toString(unqualified_reason), is_possible_duplicate, clicks, sessions, pageviews, engaged_ms
     ) as fact
     from day_counts
+)
+
+select lower(hex(groupBitXor(bitShiftLeft(toUInt128(cityHash64(fact)), 64) + toUInt128(xxHash64(fact))))) as facts_hash
+from facts;
+
+-- name: hash_day_rollups
+-- The hash of the day's counts added up.
+with
+
+facts as (
+    select (
+        toString(counted_by), counted_at, creator_id, campaign_id, link_id, toString(country), toString(device_class),
+        toString(in_app_browser), is_test, toString(arrival_stage), toString(invalid_reason),
+        toString(unqualified_reason), clicks, pageviews
+    ) as fact
+    from day_rollups
 )
 
 select lower(hex(groupBitXor(bitShiftLeft(toUInt128(cityHash64(fact)), 64) + toUInt128(xxHash64(fact))))) as facts_hash
@@ -132,12 +150,39 @@ select
     toDateTime({expires_s:UInt32}, 'UTC') as expires_at
 from day_counts;
 
+-- name: publish_rollups
+-- Copy what they add up to into click_rollups; nobody reads it there before the run's pointer.
+insert into click_rollups (
+    run_id, organization_id, counted_by, counted_at, creator_id, campaign_id, link_id, country, device_class,
+    in_app_browser, is_test, arrival_stage, invalid_reason, unqualified_reason, clicks, pageviews, expires_at
+)
+select
+    {run_id:UInt64} as run_id,
+    {organization_id:String} as organization_id,
+    counted_by,
+    counted_at,
+    creator_id,
+    campaign_id,
+    link_id,
+    country,
+    device_class,
+    in_app_browser,
+    is_test,
+    arrival_stage,
+    invalid_reason,
+    unqualified_reason,
+    clicks,
+    pageviews,
+    toDateTime({expires_s:UInt32}, 'UTC') as expires_at
+from day_rollups;
+
 -- name: last_pointer
 -- What is read for a day at a moment.
 select
     is_final,
     facts_hash,
-    generation
+    generation,
+    click_rows
 from derived_days
 where
     organization_id = {organization_id:String}
@@ -191,7 +236,9 @@ select
 
 -- name: point_days
 -- Let readers see a run's days, all at once.
-insert into derived_days (organization_id, day, run_id, is_final, is_kept, clicks, facts_hash, generation, expires_at)
+insert into derived_days (
+    organization_id, day, run_id, is_final, is_kept, clicks, facts_hash, generation, click_rows, expires_at
+)
 select
     {organization_id:String} as organization_id,
     written.1 as day,
@@ -201,7 +248,8 @@ select
     written.4 as clicks,
     written.5 as facts_hash,
     {generation:UInt16} as generation,
-    toDateTime(written.6, 'UTC') as expires_at
+    written.6 as click_rows,
+    toDateTime(written.7, 'UTC') as expires_at
 from (
     select arrayJoin(arrayZip(
         {days:Array(Date)},
@@ -209,6 +257,7 @@ from (
         {kept:Array(Bool)},
         {day_clicks:Array(UInt64)},
         {hashes:Array(String)},
+        {rows_read:Array(UInt64)},
         {ends:Array(UInt32)}
     )) as written
 ) as days;

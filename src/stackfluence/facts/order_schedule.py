@@ -15,6 +15,7 @@ from stackfluence.events.store import Row, Store
 from stackfluence.facts.codes import NO_CODES, CodeBook
 from stackfluence.facts.derive import DAY_MS
 from stackfluence.facts.order_places import place_orders
+from stackfluence.facts.orders import ORDER_GENERATION
 from stackfluence.facts.schedule import FINAL_PAUSE_MS, KEPT_DAYS, DueDay, KnownDay, Schedule
 
 SQL = read_statements(Path(__file__).with_name("order_schedule.sql"))
@@ -30,6 +31,7 @@ class OrderSchedule(Schedule):
     """The days of a store's orders. Used by one thread at a time."""
 
     _sql = SQL
+    _generation = ORDER_GENERATION
     _unfinished_pause_ms = FINAL_PAUSE_MS  # it waits for the days of its clicks, which are looked at by themselves
 
     def __init__(self, store: Store) -> None:

@@ -144,7 +144,10 @@ create or replace temporary table order_clicks (
     creator_id String,
     campaign_id String,
     is_test Bool,
-    bot_reasons Array(LowCardinality(String))
+    bot_reasons Array(LowCardinality(String)),
+    country LowCardinality(String),
+    device_class LowCardinality(String),
+    in_app_browser LowCardinality(String)
 ) engine = MergeTree
 order by click_id;
 
@@ -184,7 +187,10 @@ create or replace temporary table touch_verdicts (
     clicked_on Date,
     invalid_reason LowCardinality(String),
     is_derived Bool,
-    is_final Bool
+    is_final Bool,
+    country LowCardinality(String),
+    device_class LowCardinality(String),
+    in_app_browser LowCardinality(String)
 ) engine = MergeTree
 order by click_id;
 

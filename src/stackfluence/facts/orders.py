@@ -21,7 +21,6 @@ from stackfluence.facts.codes import NO_CODES, CodeBook
 from stackfluence.facts.derive import (
     DAY_MS,
     FOR_EVER,
-    GENERATION,
     SETTINGS,
     Run,
     Stay,
@@ -41,6 +40,7 @@ FOLDER = Path(__file__).parent
 WORK = read_statements(FOLDER / "order_work.sql")
 SQL = read_statements(FOLDER / "orders.sql")
 FILES = tuple(sorted(FOLDER.glob("1[0-9][0-9]_*.sql")))
+ORDER_GENERATION = 2  # the form of an order's facts: 1 didn't tell where a touch's click was made
 _LAST_BEFORE_CODES = "150"  # up to here no statement knows a code
 
 
@@ -200,7 +200,7 @@ def _publish(
             "facts_hash": facts_hash,
             "codes_hash": codes_hash,
             "verdicts_hash": counted["verdicts_hash"],
-            "generation": GENERATION,
+            "generation": ORDER_GENERATION,
         }
     if is_written:
         for name in ("publish_conversions", "publish_attributions"):
@@ -259,6 +259,6 @@ def _finish(session: Session, run: Run, result: DerivedOrders, policies: PolicyB
             code_hashes=[each.codes_hash for each in written],
             click_days=[[day.isoformat() for day in each.click_days] for each in written],
             verdict_hashes=[each.verdicts_hash for each in written],
-            generation=GENERATION,
+            generation=ORDER_GENERATION,
             ends=[each.expires_s for each in written],
         )

@@ -146,7 +146,8 @@ from day_conversions;
 select
     lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
         occurred_at, conversion_id, place, toString(found_by), toString(trust_tier), creator_id, campaign_id, link_id,
-        click_id, code, touched_at, toString(outcome), toString(invalid_reason), is_provisional, policy_version,
+        click_id, code, touched_at, toString(country), toString(device_class), toString(in_app_browser),
+        toString(outcome), toString(invalid_reason), is_provisional, policy_version,
         paid_credits, last_touch_credits, first_touch_credits, linear_credits, position_based_credits,
         time_decay_credits
     ))))) as facts_hash
@@ -166,8 +167,9 @@ from touch_verdicts;
 -- Copy the day's attributions; nobody reads them there before the run's pointer.
 insert into attributions (
     run_id, organization_id, occurred_at, conversion_id, place, found_by, trust_tier, creator_id, campaign_id, link_id,
-    click_id, code, touched_at, outcome, invalid_reason, is_provisional, policy_version, paid_credits,
-    last_touch_credits, first_touch_credits, linear_credits, position_based_credits, time_decay_credits, expires_at
+    click_id, code, touched_at, country, device_class, in_app_browser, outcome, invalid_reason, is_provisional,
+    policy_version, paid_credits, last_touch_credits, first_touch_credits, linear_credits, position_based_credits,
+    time_decay_credits, expires_at
 )
 select
     {run_id:UInt64} as run_id,
@@ -183,6 +185,9 @@ select
     click_id,
     code,
     touched_at,
+    country,
+    device_class,
+    in_app_browser,
     outcome,
     invalid_reason,
     is_provisional,

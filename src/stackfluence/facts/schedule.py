@@ -51,6 +51,7 @@ class Schedule:
     """The days of a store, as far as they may change. Used by one thread at a time."""
 
     _sql: Mapping[str, Statement] = SQL
+    _generation = GENERATION
     _unfinished_pause_ms = 0  # how long a day waits whose run was over when it could be final, and isn't
 
     def __init__(self, store: Store) -> None:
@@ -107,7 +108,7 @@ class Schedule:
         first_day = now_ms // DAY_MS - KEPT_DAYS
         with self._store.session() as session:
             rows = session.rows(self._sql["last_runs"], from_ms=first_day * DAY_MS, first_day=first_day)
-            unfinished = session.rows(self._sql["unfinished_days"], generation=GENERATION)
+            unfinished = session.rows(self._sql["unfinished_days"], generation=self._generation)
         for row in rows:
             final_ms = day_ms(row["day"]) + FINAL_AFTER_MS
             derived_ms = int(row["derived_at"].timestamp() * 1000)

@@ -87,6 +87,34 @@ order by (organization_id, quarter_at, creator_id, link_id, run_id)
 ttl expires_at delete
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
+-- name: create_click_rollups
+-- These counts added up by one thing alone: `counted_by` a `quarter` of an hour, or for a day (UTC) as a whole by `link`,
+-- `country`, `device` or `in_app_browser`; `counted_at` is where the quarter or the day begins. All clicks are in each
+-- of the five. Written with the counts, read through the same pointer, and gone when they are.
+create table if not exists click_rollups (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    counted_by LowCardinality(String),
+    counted_at DateTime('UTC'),
+    creator_id String,
+    campaign_id String,
+    link_id String,
+    country LowCardinality(String),
+    device_class LowCardinality(String),
+    in_app_browser LowCardinality(String),
+    is_test Bool,
+    arrival_stage LowCardinality(String),
+    invalid_reason LowCardinality(String),
+    unqualified_reason LowCardinality(String),
+    clicks UInt64,
+    pageviews UInt64,
+    expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
+) engine = MergeTree
+partition by toYYYYMM(counted_at)
+order by (organization_id, counted_by, counted_at, creator_id, link_id, run_id)
+ttl expires_at delete
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
 -- name: create_derivation_runs
 -- One row per finished run: what it read, by which code and lists, until when (`derived_at`), and what it came to.
 create table if not exists derivation_runs (
@@ -127,14 +155,19 @@ create table if not exists derived_days (
     clicks UInt64,
     facts_hash String,
     generation UInt16 default 0,
+    click_rows UInt64,
     expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
 ) engine = MergeTree
 order by (organization_id, day, run_id)
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
 -- name: add_generation
--- Which form of facts a day has: days of an older one are derived again, however old they are.
-alter table derived_days add column if not exists generation UInt16 default 0 after facts_hash;
+-- Which form of facts a day has: days of an older one are derived again, however old they are. And how many rows of
+-- clicks were read, which says without reading them whether more have come since; 0 on days with clicks says that these
+-- were derived before there were click_rollups.
+alter table derived_days
+add column if not exists generation UInt16 default 0 after facts_hash,
+add column if not exists click_rows UInt64 after generation;
 
 -- name: create_scored_clicks
 -- What a click's stored headers say by rules and lists of a later day than the click's. It is part of the input: the row
@@ -316,6 +349,9 @@ create table if not exists attributions (
     click_id UUID,
     code String,
     touched_at DateTime64(3, 'UTC'),
+    country LowCardinality(String),
+    device_class LowCardinality(String),
+    in_app_browser LowCardinality(String),
     outcome LowCardinality(String),
     invalid_reason LowCardinality(String),
     is_provisional Bool,
@@ -332,6 +368,13 @@ partition by toYYYYMM(occurred_at)
 order by (organization_id, occurred_at, conversion_id, place, run_id)
 ttl expires_at delete
 settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- name: add_places
+-- Where a credited click was made. Attributions of an earlier version don't say it: their days are derived again.
+alter table attributions
+add column if not exists country LowCardinality(String) after touched_at,
+add column if not exists device_class LowCardinality(String) after country,
+add column if not exists in_app_browser LowCardinality(String) after device_class;
 
 -- name: create_self_purchases
 -- That a row of an order is of a creator's own customer, in places alone: the hashes can be erased, what was found

@@ -46,6 +46,7 @@ TABLES = (
     "shared_prefix_clicks",
     "click_verdicts",
     "click_counts",
+    "click_rollups",
     "derivation_runs",
     "derived_days",
     "same_customers",

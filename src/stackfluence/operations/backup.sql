@@ -36,6 +36,15 @@ select
             )
     ) as click_counts,
     (
+        select count() as counted from click_rollups
+        where
+            expires_at = toDateTime(4294967295, 'UTC')
+            and run_id in (
+                select run_id from derived_days
+                where is_kept
+            )
+    ) as click_rollups,
+    (
         select count() as counted from derivation_runs
         where
             run_id in (
@@ -139,6 +148,18 @@ where
 -- The same verdicts counted.
 select * -- noqa: AM04
 from click_counts
+where
+    {horizon:UInt64} >= 0
+    and expires_at = toDateTime(4294967295, 'UTC')
+    and run_id in (
+        select run_id from derived_days
+        where is_kept
+    );
+
+-- name: all_click_rollups
+-- These counts added up.
+select * -- noqa: AM04
+from click_rollups
 where
     {horizon:UInt64} >= 0
     and expires_at = toDateTime(4294967295, 'UTC')
