@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackfluence.api import report_facts
+from stackfluence.api import report_late
 from stackfluence.catalog import load_horizon
 from stackfluence.clock import parse_rfc3339, uuid7
 from stackfluence.events.event import Leaf
@@ -104,7 +104,7 @@ async def test_what_runs_derive_is_told_on_its_day_and_the_rest_waits(
     assert (body["run_id"], body["order_run_id"], body["not_derived"]) == (1, 2, 0)
 
     with monkeypatch.context() as patch:
-        patch.delitem(report_facts.SQL, "count_late")
+        patch.delitem(report_late.SQL, "count_late")
         days_over = await told(orders, "breakdown", to="2026-11-23")
         assert days_over["not_derived"] == 0, "rows of days that are over are only counted"
 

@@ -14,7 +14,8 @@ clicks traffic back_test                                            who is real:
 conversions attribution unclaimed_codes                             whose an order is, why, and codes that are nobody's
 billable                                                            what may be charged for, and what not
 report_totals report_breakdown report_anomalies                     what it came to: report_query  of when and of whom,
-                                                                    report_facts  what is counted, in rows that add up
+                                                                    report_facts  what is counted, in rows that add up,
+                                                                    report_late  and which clicks aren't judged yet
 shopify/   connecting a shop                                       install, install_findings  what is missing
 """
 

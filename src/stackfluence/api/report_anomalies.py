@@ -13,7 +13,8 @@ from stackfluence.api import traffic
 from stackfluence.api.access import Reading, Reads
 from stackfluence.api.fields import Told
 from stackfluence.api.paging import PageQuery, decode_cursor, encode_cursor
-from stackfluence.api.report_facts import NEWEST, Runs, about, count_not_derived, read_runs, subject_of
+from stackfluence.api.report_facts import NEWEST, Runs, about, read_runs, subject_of
+from stackfluence.api.report_late import count_not_derived
 from stackfluence.api.report_query import (
     LAST_MS,
     Period,

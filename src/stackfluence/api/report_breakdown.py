@@ -13,8 +13,9 @@ from sqlalchemy import Select, select
 from stackfluence.api import traffic
 from stackfluence.api.access import Reading, Reads
 from stackfluence.api.paging import PageQuery, decode_cursor, encode_cursor
-from stackfluence.api.report_facts import NEWEST, Counts, about, count_not_derived, read_runs
+from stackfluence.api.report_facts import NEWEST, Counts, about, read_runs
 from stackfluence.api.report_groups import Group, Grouping, Place, count_groups
+from stackfluence.api.report_late import count_not_derived
 from stackfluence.api.report_query import (
     MAX_DAYS,
     ReportQuery,

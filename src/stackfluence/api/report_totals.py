@@ -18,12 +18,12 @@ from stackfluence.api.report_facts import (
     Lost,
     OrderCounts,
     about,
-    count_not_derived,
     read_runs,
     sorted_counts,
     tell_orders,
 )
 from stackfluence.api.report_groups import Group, Grouping, count_groups
+from stackfluence.api.report_late import count_not_derived
 from stackfluence.api.report_query import (
     Grain,
     ReportQuery,

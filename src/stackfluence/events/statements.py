@@ -23,7 +23,7 @@ _HEADER = re.compile(r"^-- name: (\w+)\n((?:--.*\n)+)", re.MULTILINE)
 _COMMENT_OR_TEXT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.)*'", re.DOTALL)
 _HARMLESS = re.compile(
     # a temporary table belongs to one connection; dropping one never drops another
-    r"\s*(?:select|with|insert\s+into|create\s+table\s+if\s+not\s+exists"
+    r"\s*(?:select|with|insert\s+into|create\s+(?:temporary\s+)?table\s+if\s+not\s+exists"
     r"|create\s+or\s+replace\s+temporary\s+table|drop\s+temporary\s+table\s+if\s+exists)\b",
     re.IGNORECASE,
 )

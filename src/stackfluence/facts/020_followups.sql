@@ -1,9 +1,10 @@
 -- Followups: whatever carried the signed ID of one of the day's clicks.
 --
 -- Grain:     one row per stored row of a session, pageview or conversion.
--- Reads:     events, day_events
+-- Reads:     events
 -- Writes:    day_events (of this connection)
--- Rule:      The click ID was verified and is valid. Times are judged in 040. A row that another row of the same event
+-- Rule:      The click ID was verified and is valid, and names a moment of the day (RFC 9562, 5.7): that of its click.
+--            Times are judged in 040. A row that another row of the same event
 --            precedes is taken out by 030, wherever that other one belongs.
 -- Lookback:  1 day, for wrong clocks
 -- Lookahead: 1 day, for what follows the day's last click.
@@ -38,4 +39,5 @@ where
     and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 86400000, 'UTC')
     and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 172800000, 'UTC')
     and click_id_status = 'valid'
-    and click_id in (select click_id from day_events);
+    and toInt64(bitShiftRight(toUInt128(click_id), 80)) >= {day_ms:Int64}
+    and toInt64(bitShiftRight(toUInt128(click_id), 80)) < {day_ms:Int64} + 86400000;

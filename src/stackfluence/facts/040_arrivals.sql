@@ -48,38 +48,24 @@ clicks as (
     )
 ),
 
--- (distinct would go through the table's order, which costs thirty times as much)
-clicked as (
-    select
-        click_id,
-        occurred_at,
-        is_test
-    from day_events
-    where event_type = 'click'
-    group by click_id, occurred_at, is_test
-),
-
 timed as (
     select
-        following.event_type as event_type,
-        following.click_id as click_id,
-        following.session_id as session_id,
-        following.engaged_ms as engaged_ms,
-        following.is_webdriver as is_webdriver,
-        following.is_idle as is_idle,
-        toUnixTimestamp64Milli(following.occurred_at) - toUnixTimestamp64Milli(clicked.occurred_at) as after_ms,
+        event_type,
+        click_id,
+        is_test,
+        session_id,
+        engaged_ms,
+        is_webdriver,
+        is_idle,
+        toUnixTimestamp64Milli(occurred_at) - toInt64(bitShiftRight(toUInt128(click_id), 80)) as after_ms,
         -- an order stated to be earlier than its click has a wrong clock, and a renewal is placed by nobody
-        after_ms >= 0 and not following.is_renewal and following.conversion_type = 'purchase' as is_purchase,
-        after_ms >= 0
-        and not following.is_renewal
-        and following.conversion_type in ('signup', 'lead', 'add_to_cart') as is_goal
-    from day_events as following
-    inner join clicked on following.click_id = clicked.click_id
+        after_ms >= 0 and not is_renewal and conversion_type = 'purchase' as is_purchase,
+        after_ms >= 0 and not is_renewal and conversion_type in ('signup', 'lead', 'add_to_cart') as is_goal
+    from day_events
     where
-        following.event_type != 'click'
+        event_type != 'click'
         and after_ms between -86400000 and 86400000
-        and following.is_test = clicked.is_test
-        and (following.node, following.seq) not in (
+        and (node, seq) not in (
             select
                 node,
                 seq
@@ -90,6 +76,7 @@ timed as (
 followed as (
     select
         click_id,
+        is_test,
         -- who objected to being measured has no session id: that a page of the click was seen is one session
         greatest(
             uniqExactIf(session_id, event_type != 'conversion' and session_id != ''),
@@ -106,7 +93,7 @@ followed as (
         if(countIf(is_purchase) = 0, -1, minIf(after_ms, is_purchase)) as purchase_after_ms,
         if(countIf(is_goal) = 0, -1, minIf(after_ms, is_goal)) as goal_after_ms
     from timed
-    group by click_id
+    group by click_id, is_test
 ),
 
 scored as (
@@ -174,5 +161,5 @@ select
     followed.sessions > 0 or followed.conversions > 0 as was_seen,
     is_comparable and not was_seen as is_unseen
 from clicks
-left join followed on clicks.click_id = followed.click_id
+left join followed on clicks.click_id = followed.click_id and clicks.is_test = followed.is_test
 left join scored on clicks.click_id = scored.click_id;

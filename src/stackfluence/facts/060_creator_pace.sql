@@ -1,13 +1,13 @@
 -- Creator pace: what a creator's clicks of a day lead to, beside those of the other creators of the campaign.
 --
 -- Grain:     one row per campaign and creator with clicks on the day.
--- Reads:     arrivals, events
+-- Reads:     arrivals, week_clicks, events, superseded
 -- Writes:    creator_pace (of this connection)
 -- Rule:      Of comparable clicks: how many arrived (a session), how many were seen (a session or a conversion). Of
 --            conversions of the last 7 days, renewals left out: how many came later than 24 hours after their click.
 --            Peers are all other creators of the same campaign: campaigns lead to different sites, with and without a
 --            snippet.
--- Lookback:  6 days, for conversions and for the links that they came from; further rows of these conversions wherever.
+-- Lookback:  6 days, for conversions and for the links that they came from
 -- Lookahead: none
 
 -- name: derive_creator_pace
@@ -32,62 +32,39 @@ own as (
     group by campaign_id, creator_id
 ),
 
--- (grouping takes half of what distinct does)
 links as (
     select
         link_id,
         campaign_id,
         creator_id
-    from events
+    from week_clicks
     where
-        organization_id = {organization_id:String}
-        and event_type = 'click'
-        and load_number <= {as_of:UInt64}
-        and not is_test
-        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 518400000, 'UTC')
-        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+        day > toDate(toUInt16(intDiv({day_ms:Int64}, 86400000) - 7))
+        and day <= toDate(toUInt16(intDiv({day_ms:Int64}, 86400000)))
     group by link_id, campaign_id, creator_id
 ),
 
-candidates as (
-    select event_id
+-- a conversion's time is that of the row that counts, and its click's is written in the click ID (RFC 9562, 5.7)
+ordered as (
+    select
+        link_id,
+        toUnixTimestamp64Milli(occurred_at) - toInt64(bitShiftRight(toUInt128(click_id), 80)) as after_ms
     from events
     where
         organization_id = {organization_id:String}
         and event_type = 'conversion'
         and load_number <= {as_of:UInt64}
         and click_id_status = 'valid'
-        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 518400000, 'UTC')
-        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
-    group by event_id
-),
-
--- which row counts is decided among all rows of an event (030), and only then whether it is asked for here. A
--- conversion's time is that of the row that counts, and its click's is written in the click ID (RFC 9562, 5.7)
-conversion_rows as (
-    select
-        link_id,
-        event_type = 'conversion'
-        and click_id_status = 'valid'
         and not is_renewal
         and not is_test
         and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 518400000, 'UTC')
-        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC') as is_meant,
-        toUnixTimestamp64Milli(occurred_at) - toInt64(bitShiftRight(toUInt128(click_id), 80)) as after_ms,
-        row_number() over (
-            partition by event_id
-            order by
-                transform(toString(trust_tier), ['server', 'connector', 'browser'], [1, 2, 3], 4),
-                occurred_at,
-                received_at,
-                leaf_hash
-        ) as place
-    from events
-    where
-        organization_id = {organization_id:String}
-        and event_type != 'click'
-        and load_number <= {as_of:UInt64}
-        and event_id in (select event_id from candidates)
+        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+        and (node, seq) not in (
+            select
+                node,
+                seq
+            from superseded
+        )
 ),
 
 bought as (
@@ -98,10 +75,9 @@ bought as (
         toUInt64(0) as arrived,
         toUInt64(0) as seen,
         count() as conversions,
-        countIf(conversion_rows.after_ms > 86400000) as late_conversions
-    from conversion_rows
-    inner join links on conversion_rows.link_id = links.link_id
-    where conversion_rows.place = 1 and conversion_rows.is_meant
+        countIf(ordered.after_ms > 86400000) as late_conversions
+    from ordered
+    inner join links on ordered.link_id = links.link_id
     group by campaign_id, creator_id
 ),
 

@@ -1,7 +1,7 @@
 -- Creator hours: an hour's clicks beside the same creator's other hours of a week.
 --
 -- Grain:     one row per campaign, creator and hour of the day (UTC) with clicks.
--- Reads:     arrivals, events
+-- Reads:     arrivals, week_clicks
 -- Writes:    creator_hours (of this connection)
 -- Rule:      Usual is the lower median of the clicks in the creator's other hours that had any, of this day and the
 --            seven before: hours without clicks would make every post an outlier. Test clicks and those that their
@@ -18,18 +18,14 @@ hours as (
     select
         campaign_id,
         creator_id,
-        toStartOfHour(occurred_at) as hour,
-        uniqExact(event_id) as clicks
-    from events
+        hour,
+        sum(week_clicks.clicks) as clicks
+    from week_clicks
     where
-        organization_id = {organization_id:String}
-        and event_type = 'click'
-        and load_number <= {as_of:UInt64}
-        and not is_test
-        and bot_score < {comparable_below:UInt8}
-        and occurred_at >= fromUnixTimestamp64Milli({day_ms:Int64} - 604800000, 'UTC')
-        and occurred_at < fromUnixTimestamp64Milli({day_ms:Int64} + 86400000, 'UTC')
+        day >= toDate(toUInt16(intDiv({day_ms:Int64}, 86400000) - 7))
+        and day <= toDate(toUInt16(intDiv({day_ms:Int64}, 86400000)))
     group by campaign_id, creator_id, hour
+    having clicks > 0
 ),
 
 weeks as (

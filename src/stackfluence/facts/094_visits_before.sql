@@ -94,7 +94,7 @@ clicks as (
     select
         event_id as click_id,
         toInt64(bitShiftRight(toUInt128(click_id), 80)) as clicked_ms,
-        argMin((link_id, creator_id, campaign_id, is_test, bot_reasons), leaf_hash) as stamped
+        min((link_id, creator_id, campaign_id, is_test, bot_reasons)) as stamped
     from events
     where
         organization_id = {organization_id:String}

@@ -4,7 +4,8 @@
 -- Reads:     events, order_rows, customer_rows
 -- Writes:    order_clicks (of this connection)
 -- Rule:      A click is stored at the millisecond that its ID names (RFC 9562, 5.7), so it is found by its time. An ID
---            whose click isn't stored is unknown: it may be loaded later.
+--            whose click isn't stored is unknown: it may be loaded later. An edge writes a click once, and rows that
+--            came twice are alike: the least of each value is taken, as telling them apart would read weeks of lines.
 -- Lookback:  as long as a click ID lives
 -- Lookahead: none
 
@@ -26,14 +27,14 @@ carried as (
 
 select
     event_id as click_id,
-    argMin(link_id, leaf_hash) as link_id,
-    argMin(creator_id, leaf_hash) as creator_id,
-    argMin(campaign_id, leaf_hash) as campaign_id,
-    argMin(is_test, leaf_hash) as is_test,
-    argMin(bot_reasons, leaf_hash) as bot_reasons,
-    argMin(country, leaf_hash) as country,
-    argMin(device_class, leaf_hash) as device_class,
-    argMin(in_app_browser, leaf_hash) as in_app_browser
+    min(link_id) as link_id,
+    min(creator_id) as creator_id,
+    min(campaign_id) as campaign_id,
+    min(is_test) as is_test,
+    min(bot_reasons) as bot_reasons,
+    min(country) as country,
+    min(device_class) as device_class,
+    min(in_app_browser) as in_app_browser
 from events
 where
     organization_id = {organization_id:String}

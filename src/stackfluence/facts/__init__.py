@@ -8,7 +8,7 @@ policies    what counts, and from when on        checks  what must hold before r
 schedule    which days have to be derived again, found in the store itself
 orders      a run over orders: one conversion each, the creator it names, how that was found
 codes       whose a code is            order_places, order_schedule  which day an old order is of, and when again
-schema.sql  the tables that are kept        work.sql, order_work.sql  those of one day of a run
+schema.sql, order_schema.sql  the tables that are kept        work.sql, order_work.sql  those of one day of a run
 """
 
 from stackfluence.facts.back_test import BackTest, Change, back_test

@@ -30,7 +30,7 @@ from stackfluence.facts.side_by_side import Progress, each_day
 from stackfluence.facts.thresholds import Rules
 
 FOLDER = Path(__file__).parent
-SCHEMA = read_statements(FOLDER / "schema.sql")
+SCHEMA = {**read_statements(FOLDER / "schema.sql"), **read_statements(FOLDER / "order_schema.sql")}
 WORK = read_statements(FOLDER / "work.sql")
 SQL = read_statements(FOLDER / "derive.sql")
 STEPS: tuple[Statement, ...] = tuple(

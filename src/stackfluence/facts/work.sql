@@ -75,6 +75,20 @@ create or replace temporary table arrivals (
 order by click_id
 settings min_bytes_for_wide_part = 1000000000;
 
+-- name: create_week_clicks
+-- Clicks by hour and link of the days of a run and of the week before; written by 055. Days that were counted stay for
+-- those that follow: what was readable up to the run's load doesn't change.
+create temporary table if not exists week_clicks (
+    day Date,
+    hour DateTime('UTC'),
+    link_id String,
+    campaign_id String,
+    creator_id String,
+    clicks UInt64
+) engine = MergeTree
+order by (day, campaign_id, creator_id, hour)
+settings min_bytes_for_wide_part = 1000000000;
+
 -- name: create_creator_pace
 -- Creators of a campaign on one day, beside the others of the same campaign; written by 060.
 create or replace temporary table creator_pace (

@@ -1,0 +1,52 @@
+"""Clicks that are loaded and that no run has judged which is read: a report tells how many it doesn't count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stackfluence.api.access import Reading
+from stackfluence.api.report_facts import Runs
+from stackfluence.api.report_query import DAY_MS, ReportSpan, day_of
+from stackfluence.catalog import load_horizon
+from stackfluence.events.statements import read_statements
+from stackfluence.facts import day_ms
+
+SQL = read_statements(Path(__file__).with_name("report_late.sql"))
+
+
+async def count_not_derived(
+    reading: Reading, span: ReportSpan, runs: Runs, periods: Sequence[int] = (0,)
+) -> dict[int, int]:
+    """Return how many clicks aren't judged yet, by the period that they are of; none of those without any.
+
+    Of days that are over, mostly as many rows are stored as were read: then these aren't looked at.
+    """
+    horizon = await load_horizon(reading.core.catalog)
+    if not await _has_more(reading, span, runs):
+        if runs.open_from_ms >= span.to_ms:
+            return {}
+        span = span.within(max(span.from_ms, runs.open_from_ms), span.to_ms)
+    asked = {
+        "organization_id": reading.organization_id,
+        "horizon": horizon,
+        "last_loads": runs.last_loads,
+        **runs.parameters(),
+        **span.filters.subject(),
+    }
+    (late,) = await reading.core.events.read(SQL["count_late"], **asked)
+    if not late["late_rows"]:
+        return {}
+    rows = await reading.core.events.read(SQL["count_not_derived"], **asked, periods=list(periods))
+    return {row["period_s"]: row["clicks"] for row in rows}
+
+
+async def _has_more(reading: Reading, span: ReportSpan, runs: Runs) -> bool:
+    """Return if there are other rows of clicks than were read, of the days of a span that are over."""
+    first, end = day_of(span.from_ms), day_of(min(span.to_ms, runs.open_from_ms) + DAY_MS - 1)
+    if first >= end:
+        return False
+    places = slice((first - runs.first_day).days, (end - runs.first_day).days)
+    asked = {"organization_id": reading.organization_id, "from_ms": day_ms(first), "to_ms": day_ms(end)}
+    (stored,) = await reading.core.events.read(SQL["count_click_rows"], **asked)
+    return bool(stored["click_rows"] != sum(runs.click_rows[places]))
