@@ -34,6 +34,7 @@ LINKS, CREATORS, CAMPAIGNS = 200, 50, 8  # as bench/history.sql has them
 _QUARTER, _MONTH, _WEEK = "2026-08-01", "2026-09-29", "2026-10-23"  # 90, 31 and 7 days before END
 END = "2026-10-30"
 Questions = list[tuple[str, dict[str, str]]]  # a report, and what is asked of it
+Answers = dict[str, dict[str, Any]]  # what was answered last
 ASKED: Questions = [
     ("timeseries", {"from": _QUARTER}),
     ("timeseries", {"from": _QUARTER, "grain": "week", "creator_id": "crt_0000000007"}),
@@ -101,8 +102,13 @@ _COPIED = {
 }
 
 
-async def ask_all(store: Store, folder: Path, questions: Questions, rounds: int) -> dict[str, list[float]]:
-    """Return the milliseconds of each question, asked again and again in turn over HTTP, the first round left out."""
+async def ask_all(
+    store: Store, folder: Path, questions: Questions, rounds: int, answers: Answers | None = None
+) -> dict[str, list[float]]:
+    """Return the milliseconds of each question, asked again and again in turn over HTTP, the first round left out.
+
+    What was answered last is put into `answers`.
+    """
     url = f"sqlite+aiosqlite:///{folder / 'catalog.sqlite'}"
     await migrate(url)
     catalog = open_catalog(url)
@@ -114,20 +120,23 @@ async def ask_all(store: Store, folder: Path, questions: Questions, rounds: int)
         async with httpx.AsyncClient(
             transport=transport, base_url="https://api.brand.example", headers=headers
         ) as client:
-            return await _measure(client, questions, rounds)
+            return await _measure(client, questions, rounds, {} if answers is None else answers)
     finally:
         await catalog.close()
 
 
-async def _measure(client: httpx.AsyncClient, questions: Questions, rounds: int) -> dict[str, list[float]]:
+async def _measure(
+    client: httpx.AsyncClient, questions: Questions, rounds: int, answers: Answers
+) -> dict[str, list[float]]:
     took: dict[str, list[float]] = {}
     for _ in range(rounds):
         for report, asked in questions:
             query = {"to": END, "time_zone": "Europe/Berlin", **asked}
             started = time.perf_counter()
             answer = await client.get(f"/v1/reports/{report}", params=query)
-            took.setdefault(" ".join([report, *asked.values()]), []).append((time.perf_counter() - started) * 1000)
-            answer.raise_for_status()
+            name = " ".join([report, *asked.values()])
+            took.setdefault(name, []).append((time.perf_counter() - started) * 1000)
+            answers[name] = answer.raise_for_status().json()
     return {name: times[1:] for name, times in took.items()}
 
 

@@ -91,13 +91,12 @@ class Counts(Told):
 class Runs:
     """Which run is read for each day from `first_day` on, 0 for none.
 
-    Of clicks also up to which load each read and how many rows; days from `open_from_ms` on still change. Counts of
+    Of clicks also how many rows each read; days from `open_from_ms` on still change. Counts of
     `unrolled_days` were never added up: these were derived by an earlier version.
     """
 
     first_day: date
     click_runs: list[int]
-    last_loads: list[int]
     click_rows: list[int]
     open_from_ms: int
     unrolled_days: list[date]
@@ -126,18 +125,18 @@ async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, 
         reading.core.events.read(SQL["order_runs"], **asked, last_run=last_order_run),
     )
     days = (last - first).days + 1
-    click_runs, last_loads, click_rows, order_runs = ([0] * days for _ in range(4))
+    click_runs, click_rows, order_runs = ([0] * days for _ in range(3))
     open_from = first
     for row in clicks:
         place = (row["day"] - first).days
-        click_runs[place], last_loads[place], click_rows[place] = row["newest_run"], row["last_load"], row["read_rows"]
+        click_runs[place], click_rows[place] = row["newest_run"], row["read_rows"]
         if row["is_settled"]:
             open_from = max(open_from, row["day"] + timedelta(days=1))
     unrolled = sorted(row["day"] for row in clicks if row["day_clicks"] and not row["read_rows"])
     for row in orders:
         order_runs[(row["day"] - first).days] = row["newest_run"]
     newest = max(click_runs), max(order_runs)
-    return Runs(first, click_runs, last_loads, click_rows, day_ms(open_from), unrolled, order_runs, *newest, moment)
+    return Runs(first, click_runs, click_rows, day_ms(open_from), unrolled, order_runs, *newest, moment)
 
 
 def about(span: ReportSpan, asked: ReportQuery, runs: Runs, not_derived: Mapping[int, int]) -> dict[str, Any]:

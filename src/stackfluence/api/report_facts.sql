@@ -1,48 +1,22 @@
 -- name: click_runs
--- Which run is read for each day of a time span (UTC, of the click), and the load up to which it read: the newest up to
--- {last_run} that hasn't expired. Days of the form before {counted_from} were never counted as reports count, so they
--- aren't derived. Every statement of a report is bound to these runs, so that all are of one moment.
-with
-
-pointers as (
-    select
-        day,
-        max(run_id) as newest_run,
-        argMax(generation, run_id) as form,
-        argMax(is_final, run_id) as is_settled,
-        argMax(click_rows, run_id) as read_rows,
-        argMax(clicks, run_id) as day_clicks
-    from derived_days
-    where
-        organization_id = {organization_id:String}
-        and day >= {from_day:Date}
-        and day <= {to_day:Date}
-        and run_id <= {last_run:UInt64}
-        and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
-    group by day
-),
-
-runs as (
-    select
-        run_id,
-        max(as_of) as last_load
-    from derivation_runs
-    where
-        organization_id = {organization_id:String}
-        and run_id in (select newest_run from pointers)
-    group by run_id
-)
-
+-- Which run is read for each day of a time span (UTC, of the click): the newest up to {last_run} that hasn't expired.
+-- Days of the form before {counted_from} were never counted as reports count, so they aren't derived. Every statement
+-- of a report is bound to these runs, so that all are of one moment.
 select
-    pointers.day as day,
-    pointers.newest_run as newest_run,
-    pointers.is_settled as is_settled,
-    pointers.read_rows as read_rows,
-    pointers.day_clicks as day_clicks,
-    runs.last_load as last_load
-from pointers
-left join runs on pointers.newest_run = runs.run_id
-where pointers.form >= {counted_from:UInt16};
+    day,
+    max(run_id) as newest_run,
+    argMax(is_final, run_id) as is_settled,
+    argMax(click_rows, run_id) as read_rows,
+    argMax(clicks, run_id) as day_clicks
+from derived_days
+where
+    organization_id = {organization_id:String}
+    and day >= {from_day:Date}
+    and day <= {to_day:Date}
+    and run_id <= {last_run:UInt64}
+    and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
+group by day
+having argMax(generation, run_id) >= {counted_from:UInt16};
 
 -- name: order_runs
 -- Which run is read for each day of a time span (UTC, of the order): the newest up to {last_run} that hasn't expired.

@@ -27,10 +27,13 @@ async def count_not_derived(
         if runs.open_from_ms >= span.to_ms:
             return {}
         span = span.within(max(span.from_ms, runs.open_from_ms), span.to_ms)
+    whose = {"organization_id": reading.organization_id}
+    read = await reading.core.events.read(SQL["last_loads"], **whose, runs=sorted(set(runs.click_runs)))
+    last_loads = {row["run_id"]: row["last_load"] for row in read}
     asked = {
-        "organization_id": reading.organization_id,
+        **whose,
         "horizon": horizon,
-        "last_loads": runs.last_loads,
+        "last_loads": [last_loads.get(run_id, 0) for run_id in runs.click_runs],
         **runs.parameters(),
         **span.filters.subject(),
     }

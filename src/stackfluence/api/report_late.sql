@@ -1,3 +1,14 @@
+-- name: last_loads
+-- Up to which load runs read.
+select
+    run_id,
+    max(as_of) as last_load
+from derivation_runs
+where
+    organization_id = {organization_id:String}
+    and run_id in {runs:Array(UInt64)}
+group by run_id;
+
 -- name: count_click_rows
 -- How many rows of clicks there are of whole days: the index alone says it. Where runs read as many, none is late.
 select count() as click_rows
