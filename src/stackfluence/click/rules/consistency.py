@@ -41,15 +41,15 @@ _MIXED = Patterns(
     is_folded=False,
 )
 _MOZILLA = re.compile(r"Mozilla/(?:0|6\.[1-9]|[7-9]|\d\d)", re.ASCII)
-_NEWEST = max(CHROME_BUILDS)
-_NEWEST_BUILD = CHROME_BUILDS[_NEWEST][1]
 SLACK = 60  # builds beside a range: canaries and forks of Chromium that number a little ahead
-FORESEEABLE = 100  # major versions beyond the table that its growth says anything about
-LEAST_GROWTH, MOST_GROWTH = 20, 160  # builds a major version has brought since 2015: 34 to 135
+REDUCED_FROM = 101  # the first Chrome that writes 0.0.0 for its build (Chromium's page on the reduction, phase 4)
 
 
 def invents_chrome_build(said: Introduction) -> TrafficReason | None:
-    """A build number of Chrome that doesn't belong to its major version."""
+    """A build number that Chrome never had with its major version, of the time when Chrome wrote it.
+
+    Whoever still writes one is another browser on Chromium, which may count as it likes.
+    """
     claim = said.claim
     if claim.engine == "blink" and claim.version.endswith(".0.0.0") and said.user_agent.count("Chrome/") == 1:
         return None  # the reduced form, as nearly all that come
@@ -59,16 +59,10 @@ def invents_chrome_build(said: Introduction) -> TrafficReason | None:
     if found is None:
         return None
     major, build = int(found[1]), int(found[2])
-    if build == 0:  # the reduced form again, and that of Android 4.4's WebView
+    if build == 0 or major >= REDUCED_FROM:  # the reduced form again, and that of Android 4.4's WebView
         return None
-    if major > _NEWEST + FORESEEABLE:
-        return None
-    if major >= _NEWEST:
-        grown = build - _NEWEST_BUILD
-        is_made = (major - _NEWEST) * LEAST_GROWTH <= grown <= (major - _NEWEST + 1) * MOST_GROWTH
-    else:
-        lowest, highest = CHROME_BUILDS.get(major, (0, 0))
-        is_made = lowest - SLACK <= build <= highest + SLACK or not highest
+    lowest, highest = CHROME_BUILDS.get(major, (0, 0))
+    is_made = lowest - SLACK <= build <= highest + SLACK or not highest
     if is_made or not _CHROMES_OWN_END.search(user_agent) or _OWN_COUNT.fits(user_agent):
         return None
     return _IMPOSSIBLE
