@@ -20,7 +20,7 @@ from stackfluence.facts.thresholds import Thresholds
 from stackfluence.vocabulary import TrafficReason
 from tests.events.journals import rows, value
 from tests.facts.days import DAY, DAY_START_MS, LATER_MS, NEXT_DAY, Days
-from tests.facts.golden import tell
+from tests.facts.golden import golden_cases, tell
 
 MIXED: dict[str, Any] = {
     "traffic": [
@@ -286,3 +286,18 @@ def test_a_run_says_by_which_rules_it_decided(days: Days) -> None:
         days.derive(rules=rules)
     versions = [row["code_version"] for row in rows(days.store, "select * from derivation_runs order by run_id")]
     assert (len(set(versions)), versions[0]) == (4, versions[4])
+
+
+@pytest.mark.parametrize("first", range(1, 10, 4))
+def test_a_run_over_many_days_says_of_each_what_a_run_over_it_alone_does(first: int, days: Days) -> None:
+    """What a run has counted of the days before is as good as what a run that begins there counts."""
+    tell(days, _outlier())
+    alone = days.derive().days[0]
+    together = days.derive(DAY - timedelta(days=first), DAY + timedelta(days=2)).days
+    assert together[first] == alone
+    assert "hourly_outlier" in {reason for verdict in days.verdicts().values() for reason in verdict["later_reasons"]}
+
+
+def _outlier() -> dict[str, Any]:
+    """Return the first golden case of an hour that is unlike the week before."""
+    return next(case for name, case in golden_cases() if "/hourly_outlier/" in name)
