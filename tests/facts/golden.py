@@ -142,7 +142,7 @@ def _follow(days: Days, click: str, at_ms: int, event: Mapping[str, Any], own: s
     if kind == "conversion":
         fields["conversion_type"] = event.get("type", "purchase")
     if "id" in event:  # several rows of one event
-        fields["event_id"] = f"{click[:24]}{event['id']:012d}"
+        fields["event_id"] = f"{click[:19]}{8000 + event['id']}{click[23:]}"
     if "received" in event:
         fields["received_at"] = rfc3339(DAY_START_MS + at_ms + milliseconds(event["received"]))
     if "of" in event:

@@ -301,3 +301,33 @@ def test_a_run_over_many_days_says_of_each_what_a_run_over_it_alone_does(first: 
 def _outlier() -> dict[str, Any]:
     """Return the first golden case of an hour that is unlike the week before."""
     return next(case for name, case in golden_cases() if "/hourly_outlier/" in name)
+
+
+def test_the_week_before_is_the_organizations_own_as_far_as_the_run_reads(days: Days) -> None:
+    """What the hour is beside: clicks of another organization and of a later load would double what is usual."""
+    outlier = _outlier()
+    tell(days, outlier)
+    more = {"traffic": [{**group, "every": "100s"} for group in outlier["traffic"] if group.get("day")]}
+    days.organization_id = "org_0000002"
+    tell(days, more)
+    days.organization_id = "org_0000001"
+    days.load()
+    run = days.run()
+    tell(days, more)
+    days.load()
+    derive(days.store, run, DAY, NEXT_DAY)
+    found = [verdict["evidence"] for verdict in days.verdicts().values() if verdict["later_reasons"]]
+    assert {evidence["usual_hour_clicks"] for evidence in found} == {30}
+    days.derive()
+    assert {verdict["evidence"].get("usual_hour_clicks") for verdict in days.verdicts().values()} == {None}
+
+
+@pytest.mark.parametrize("before", [0, 6])  # days of the same run: those counted the busy ones
+def test_usual_is_what_the_seven_days_before_had_and_no_day_earlier(before: int, days: Days) -> None:
+    case = _outlier()
+    traffic = [{**group, "day": -7} if group.get("day") else group for group in case["traffic"]]
+    busy = [{"creator": "emma", "clicks": 1440, "day": day, "at": "00:00", "every": "60s"} for day in (-8, -9)]
+    tell(days, {"traffic": [*traffic, *busy]})
+    days.derive(DAY - timedelta(days=before), NEXT_DAY)
+    found = [verdict["evidence"] for verdict in days.verdicts().values() if verdict["later_reasons"]]
+    assert {evidence["usual_hour_clicks"] for evidence in found} == {30}
