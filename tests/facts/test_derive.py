@@ -327,7 +327,30 @@ def test_usual_is_what_the_seven_days_before_had_and_no_day_earlier(before: int,
     case = _outlier()
     traffic = [{**group, "day": -7} if group.get("day") else group for group in case["traffic"]]
     busy = [{"creator": "emma", "clicks": 1440, "day": day, "at": "00:00", "every": "60s"} for day in (-8, -9)]
+    busy += [{**busy[0], "day": -6, "test": True}]
     tell(days, {"traffic": [*traffic, *busy]})
     days.derive(DAY - timedelta(days=before), NEXT_DAY)
     found = [verdict["evidence"] for verdict in days.verdicts().values() if verdict["later_reasons"]]
     assert {evidence["usual_hour_clicks"] for evidence in found} == {30}
+
+
+def test_what_counts_are_added_up_to_is_what_they_add_up_to(days: Days) -> None:
+    tell(days, MIXED)
+    days.derive()
+    apart = "is_test, arrival_stage, invalid_reason, unqualified_reason"
+    day = "toDateTime(toDate(quarter_at), 'UTC')"
+    for counted_by, moment, names in (
+        ("quarter", "quarter_at", ""),
+        ("link", day, "link_id, creator_id, campaign_id, "),
+        ("country", day, "country, "),
+        ("device", day, "device_class, "),
+        ("in_app_browser", day, "in_app_browser, "),
+    ):
+        key = f"{names}{apart}"
+        sums = "sum(clicks) as counted, sum(pageviews) as pages"
+        wanted = f"select {moment} as counted_at, {key}, {sums} from click_counts group by all order by all"
+        found = f"""
+            select counted_at, {key}, clicks as counted, pageviews as pages from click_rollups
+            where counted_by = '{counted_by}' order by all
+            """
+        assert rows(days.store, found) == rows(days.store, wanted) != []

@@ -119,10 +119,11 @@ async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, 
     first = day_of(max(0, span.from_ms - WINDOW_MS - DAY_MS))
     last = day_of(span.to_ms + WINDOW_MS)
     moment = now_ms()
-    asked = {"organization_id": reading.organization_id, "from_day": first, "to_day": last, "now_ms": moment}
+    asked = {"organization_id": reading.organization_id, "now_ms": moment}
+    span_days = {"from_day": day_of(span.from_ms), "to_day": day_of(span.to_ms - 1)}
     clicks, orders = await asyncio.gather(
-        reading.core.events.read(SQL["click_runs"], **asked, last_run=last_run, counted_from=COUNTED_FROM),
-        reading.core.events.read(SQL["order_runs"], **asked, last_run=last_order_run),
+        reading.core.events.read(SQL["click_runs"], **asked, **span_days, last_run=last_run, counted_from=COUNTED_FROM),
+        reading.core.events.read(SQL["order_runs"], **asked, from_day=first, to_day=last, last_run=last_order_run),
     )
     days = (last - first).days + 1
     click_runs, click_rows, order_runs = ([0] * days for _ in range(3))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
@@ -26,6 +28,7 @@ from stackfluence.errors import Conflict
 
 # Longer than any writing transaction may take (5,000 rows commit in about 1 s), shorter than a client's patience.
 LOCK_WAIT_MS = 30_000
+PRAGMA_TRIES, PRAGMA_WAIT_SECONDS = 100, 0.02  # that a file becomes a write-ahead one takes some milliseconds
 
 
 class Catalog:
@@ -142,8 +145,24 @@ def _configure(connection: Any, _record: Any) -> None:
         "secure_delete = ON",
         "cache_size = -32768",  # KiB; indexes by random ids are written twice as fast as with the default 2,000
     ):
-        cursor.execute(f"PRAGMA {pragma}")
+        _set_pragma(cursor, pragma)
     cursor.close()
+
+
+def _set_pragma(cursor: Any, pragma: str) -> None:
+    """Set a property of a connection; a new file's journal mode once more when somebody else is about to set it.
+
+    SQLite doesn't wait there, whatever its busy timeout: two that wait to become the only one would wait for ever.
+    """
+    for _ in range(PRAGMA_TRIES):
+        try:
+            cursor.execute(f"PRAGMA {pragma}")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(PRAGMA_WAIT_SECONDS)
+    cursor.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: Connection) -> None:

@@ -14,7 +14,8 @@
 
 -- name: find_superseded
 -- Put the rows that don't count into `superseded`. (All of history is looked through for these events: by the last
--- bits of their ids, which takes a third of the time. The few that share these are told apart behind.)
+-- bits of their ids, which takes a third of the time where there are many. Rows of other events that share these bits
+-- may be among the result: they don't count for their own.)
 insert into superseded (node, seq)
 with
 

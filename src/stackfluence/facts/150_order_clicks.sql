@@ -5,7 +5,8 @@
 -- Writes:    order_clicks (of this connection)
 -- Rule:      A click is stored at the millisecond that its ID names (RFC 9562, 5.7), so it is found by its time. An ID
 --            whose click isn't stored is unknown: it may be loaded later. An edge writes a click once, and rows that
---            came twice are alike: the least of each value is taken, as telling them apart would read weeks of lines.
+--            came twice are alike; were they not, the least would count. (To tell them apart as 030 does would read the
+--            lines of weeks.)
 -- Lookback:  as long as a click ID lives
 -- Lookahead: none
 
@@ -23,26 +24,35 @@ carried as (
     union distinct
     select click_id
     from customer_rows
+),
+
+stored as (
+    select
+        event_id as click_id,
+        min((
+            link_id, creator_id, campaign_id, is_test, bot_reasons, country, device_class, in_app_browser
+        )) as clicked
+    from events
+    where
+        organization_id = {organization_id:String}
+        and event_type = 'click'
+        and load_number <= {as_of:UInt64}
+        and occurred_at in (
+            select fromUnixTimestamp64Milli(toInt64(bitShiftRight(toUInt128(click_id), 80)), 'UTC') as clicked_at
+            from carried
+        )
+        and event_id in (select click_id from carried)
+    group by event_id
 )
 
 select
-    event_id as click_id,
-    min(link_id) as link_id,
-    min(creator_id) as creator_id,
-    min(campaign_id) as campaign_id,
-    min(is_test) as is_test,
-    min(bot_reasons) as bot_reasons,
-    min(country) as country,
-    min(device_class) as device_class,
-    min(in_app_browser) as in_app_browser
-from events
-where
-    organization_id = {organization_id:String}
-    and event_type = 'click'
-    and load_number <= {as_of:UInt64}
-    and occurred_at in (
-        select fromUnixTimestamp64Milli(toInt64(bitShiftRight(toUInt128(click_id), 80)), 'UTC') as clicked_at
-        from carried
-    )
-    and event_id in (select click_id from carried)
-group by event_id;
+    click_id,
+    clicked.1 as link_id,
+    clicked.2 as creator_id,
+    clicked.3 as campaign_id,
+    clicked.4 as is_test,
+    clicked.5 as bot_reasons,
+    clicked.6 as country,
+    clicked.7 as device_class,
+    clicked.8 as in_app_browser
+from stored;
