@@ -116,7 +116,7 @@ class Runs:
 
 async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, last_order_run: int = NEWEST) -> Runs:
     """Return which runs are read for a span, at most the given ones."""
-    first = day_of(max(0, span.from_ms - WINDOW_MS - DAY_MS))
+    first = day_of(max(0, span.from_ms - SKEW_MS))
     last = day_of(span.to_ms + WINDOW_MS)
     moment = now_ms()
     asked = {"organization_id": reading.organization_id, "now_ms": moment}

@@ -4,8 +4,8 @@
 -- Reads:     events
 -- Writes:    day_events (of this connection)
 -- Rule:      The click ID was verified and is valid, and names a moment of the day (RFC 9562, 5.7): that of its click.
---            Times are judged in 040. A row that another row of the same event
---            precedes is taken out by 030, wherever that other one belongs.
+--            Times are judged in 040. A row that another row of the same event precedes is taken out by 030,
+--            wherever that other one belongs.
 -- Lookback:  1 day, for wrong clocks
 -- Lookahead: 1 day, for what follows the day's last click.
 
