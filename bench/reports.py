@@ -91,10 +91,10 @@ def derive_all(store: Store) -> None:
 _DERIVED = Statement("count", "", "select uniqExact(organization_id) as organizations from derived_order_days")
 _COPIED = {
     "click_verdicts": "cityHash64(click_id) % 25 = place % 25",
-    "click_counts": "cityHash64(link_id, quarter_at, country, device_class) % 25 = place % 25",
     "click_rollups": "cityHash64(link_id, counted_at, country, device_class) % 25 = place % 25",
     "conversions": "cityHash64(conversion_id) % 25 = place % 25",
     "attributions": "cityHash64(conversion_id) % 25 = place % 25",
+    "order_shares": "cityHash64(conversion_id) % 25 = place % 25",
     "derivation_runs": "true",
     "order_runs": "true",
     "derived_days": "true",

@@ -25,6 +25,7 @@ from stackfluence.clock import parse_rfc3339, rfc3339, uuid7
 from stackfluence.events.feed import Filters
 from stackfluence.events.store import Store
 from stackfluence.facts import create_tables
+from stackfluence.facts.derive import GENERATION
 from stackfluence.settings import Settings
 from tests.api import told_facts
 from tests.api.brands import SECRET, SETTINGS, Brand, add_brand, errors
@@ -339,15 +340,17 @@ def put_days(store: Store, organization_id: str, first: date, creators: Iterable
             noon = datetime.combine(day, time(12), UTC)
             days.add(day)
             for reason, count in (("", valid), ("declared_bot", clicks - valid)):
-                row = {"creator_id": creator.creator_id, "quarter_at": noon, "invalid_reason": reason, "clicks": count}
-                counts.append({**common, **row})
+                row = {"creator_id": creator.creator_id, "counted_at": noon, "invalid_reason": reason, "clicks": count}
+                counts.append({**common, "counted_by": "all", **row})
             for _ in range(bought):
                 own = {**common, "occurred_at": noon, "conversion_id": uuid7(0)[1]}
                 orders.append({**own, "non_billable_reason": ""})
-                touches.append({**own, "creator_id": creator.creator_id, "paid_credits": 1_000_000, "outcome": "paid"})
-    pointers = [{**common, "day": day, "generation": 1} for day in sorted(days)]
-    for table, rows in (("click_counts", counts), ("conversions", orders), ("attributions", touches)):
+                touch = {"place": 1, "creator_id": creator.creator_id, "paid_credits": 1_000_000, "outcome": "paid"}
+                touches.append({**own, **touch})
+    pointers = [{**common, "day": day, "generation": GENERATION} for day in sorted(days)]
+    for table, rows in (("click_rollups", counts), ("conversions", orders), ("attributions", touches)):
         told_facts.put(store, table, rows)
+    told_facts.share_orders(store, organization_id, 5)
     for table in ("derived_days", "derived_order_days"):
         told_facts.put(store, table, pointers)
 
@@ -437,19 +440,19 @@ async def test_the_statements_run_on_a_server_too(served_store: Store) -> None:
         "organization_id": "org_0000001",
         "scan_from_ms": WHOLE[0],
         "scan_to_ms": WHOLE[1],
-        "by": "order_day",
+        "moment": "occurred_at",
         "model": "linear",
         "first_day": 0,
         "click_runs": [2] * 30_000,
         "order_runs": [2] * 30_000,
         "counted_by": "link",
-        "split_days": [date(2026, 3, 28), *told_facts.UNROLLED],
+        "split_days": [date(2026, 3, 28), date(2026, 11, 20)],
     }
     grouping = Grouping("kind", links={links[0]["id"]: "paid"}, other="organic")
     rows = read_clicks(served_store, grouping, parameters, 10)
-    found = {row["group_key"]: row["gross"] for row in rows if not row["is_total"]}
+    found = {row["group_key"]: row["gross"] for row in rows}
     paid = sum(click["link_id"] == links[0]["id"] and not click["is_test"] for click in facts.clicks)
     whole = sum(not click["is_test"] for click in facts.clicks)
     assert found == {"paid": paid, "organic": whole - paid}
-    groups = {row["group_key"] for row in read_orders(served_store, grouping, parameters) if not row["is_total"]}
-    assert groups == {"paid", "organic", ""}
+    _, groups = read_orders(served_store, grouping, parameters)
+    assert set(groups) == {(False, "paid"), (False, "organic"), (False, ""), (True, "")}

@@ -15,7 +15,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from stackfluence.clock import parse_rfc3339, uuid7
+from stackfluence.events.statements import Statement
 from stackfluence.events.store import Store
+from stackfluence.facts.derive import FOR_EVER, GENERATION
+from stackfluence.facts.orders import CODE_STEPS, WORK
+from stackfluence.facts.orders import SQL as ORDERS
 
 NOBODY = "(nobody)"
 MODELS = ("paid", "last_touch", "first_touch", "linear", "position_based", "time_decay")
@@ -24,11 +28,11 @@ UNQUALIFIED = ("", "", "not_measured", "no_consent", "untrusted_visit", "not_eng
 INVALID = ("", "", "", "declared_bot", "no_session")
 # days around the two changes of the clocks in Europe, and one a month after
 DAYS = ("2026-03-28", "2026-03-29", "2026-03-30", "2026-10-24", "2026-10-25", "2026-10-26", "2026-11-20")
-UNROLLED = (date(2026, 3, 29), date(2026, 11, 20))  # derived by a version that didn't add counts up
 MINUTES = (0, 14, 15, 45, 59, 60, 75, 180, 700, 1380, 1395, 1425, 1439)
 NO_CLICK = str(UUID(int=0))
-# each by what, in moments of how many milliseconds, the clicks' counts are added up
+# each by what, in moments of how many milliseconds, the clicks are counted
 ROLLUPS: dict[str, tuple[int, Sequence[str]]] = {
+    "all": (900_000, ("link_id", "creator_id", "campaign_id", "country", "device_class", "in_app_browser")),
     "quarter": (900_000, ()),
     "link": (86_400_000, ("link_id", "creator_id", "campaign_id")),
     "country": (86_400_000, ("country",)),
@@ -163,10 +167,10 @@ def put_facts(store: Store, organization_id: str, told: Told, older: Told) -> No
         if run_id == 4:
             continue
         expires = datetime(2020, 1, 1, tzinfo=UTC) if run_id == 3 else datetime(2106, 1, 1, tzinfo=UTC)
-        common = {"organization_id": organization_id, "run_id": run_id, "generation": 1, "expires_at": expires}
+        common = {"organization_id": organization_id, "run_id": run_id, "generation": GENERATION, "expires_at": expires}
         # what the older run says of days that the newer one has nothing of isn't read either
         days = _days(told.clicks, older.clicks)
-        rows = [{"day": day, "clicks": 1, "click_rows": day not in UNROLLED, "is_final": True} for day in days]
+        rows = [{"day": day, "clicks": 1, "is_final": True} for day in days]
         put(store, "derived_days", [{**row, **common} for row in rows])
         put(store, "derived_order_days", [{"day": day, **common} for day in _days(told.orders, older.orders)])
 
@@ -177,12 +181,8 @@ def _days(*rows: Iterable[Mapping[str, Any]]) -> list[date]:
 
 def _put_clicks(store: Store, organization_id: str, run_id: int, clicks: Sequence[dict[str, Any]]) -> None:
     common = {"organization_id": organization_id, "run_id": run_id}
-    dims = [name for name in clicks[0] if name not in ("at_ms", "click_id", "pageviews")]
-    counts = [{**common, **row} for row in _counted(clicks, "quarter_at", 900_000, dims)]
-    put(store, "click_counts", counts)
-    added_up = [click for click in clicks if _moment(click["at_ms"]).date() not in UNROLLED]
     for counted_by, (step_ms, names) in ROLLUPS.items():
-        rows = _counted(added_up, "counted_at", step_ms, [*names, *TOLD_APART])
+        rows = _counted(clicks, "counted_at", step_ms, [*names, *TOLD_APART])
         put(store, "click_rollups", [{**common, "counted_by": counted_by, **row} for row in rows])
     put(
         store,
@@ -233,6 +233,23 @@ def _put_orders(store: Store, organization_id: str, run_id: int, orders: Sequenc
         del row["at_ms"], row["touches"]
     put(store, "conversions", rows)
     put(store, "attributions", touches)
+    share_orders(store, organization_id, run_id)
+
+
+def share_orders(store: Store, organization_id: str, run_id: int) -> None:
+    """Write whose a run's orders are, as derivations do."""
+    common = {"organization_id": organization_id, "run_id": run_id}
+    with store.session() as session:
+        for table in ("conversions", "attributions"):
+            session.run(WORK[f"create_day_{table}"])
+            sql = f"""
+                insert into day_{table} select * except (run_id, organization_id, expires_at) from {table}
+                where organization_id = {{organization_id:String}} and run_id = {{run_id:UInt64}}
+                """
+            session.run(Statement("copy", "", sql), **common)
+        session.run(WORK["create_day_shares"])
+        session.run(next(step for step in CODE_STEPS if step.name == "derive_order_shares"))
+        session.run(ORDERS["publish_shares"], **common, expires_s=FOR_EVER)
 
 
 def put(store: Store, table: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackfluence.facts import CodeBook, CodePeriod, Terms, derive, derive_orders
+from stackfluence.facts import CodeBook, CodePeriod, Terms, derive, derive_orders, orders
 from stackfluence.facts.derive import DAY_MS
 from stackfluence.facts.order_schedule import OrderSchedule
 from stackfluence.facts.schedule import NEIGHBOUR_MS, PAUSE_MS, DueDay
@@ -154,6 +154,20 @@ def test_a_code_that_changes_hands_makes_the_days_due_that_had_it(schedule: Orde
     anew.look_at_codes({"org_0000001": CodeBook([emmas])}, later_ms)
     assert anew.due(later_ms, 9) == []
     assert conversions(days)["A1~0"]["creator_id"] == "crt_emma"
+
+
+def test_days_of_an_older_form_are_derived_again_however_long_ago_they_were(
+    days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(days, {"order": "A1", "revenue": 5000}, {"order": "B1", "day": -400, "revenue": 5000})
+    now = days.run().derived_ms
+    with monkeypatch.context() as patch:
+        patch.setattr(orders, "ORDER_GENERATION", orders.ORDER_GENERATION - 1)
+        derive_orders(days.store, days.run(), [LAST_YEAR, DAY])
+    schedule = OrderSchedule(days.store)
+    assert due(schedule, days, now) == [DAY, LAST_YEAR]
+    derived(schedule, days, now, DAY)
+    assert due(OrderSchedule(days.store), days, now) == [LAST_YEAR]
 
 
 def test_codes_of_yesterday_are_what_is_usual_today_an_hour_later(schedule: OrderSchedule, days: Days) -> None:

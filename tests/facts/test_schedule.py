@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 
 import pytest
 
-from stackfluence.facts.derive import DAY_MS
+from stackfluence.facts.derive import DAY_MS, GENERATION
 from stackfluence.facts.schedule import (
     FINAL_PAUSE_MS,
     GRACE_MS,
@@ -19,6 +20,7 @@ from tests.facts.days import DAY, DAY_START_MS, NEXT_DAY, Days
 
 NOON_MS = DAY_START_MS + DAY_MS // 2
 BRAND_DAY = DueDay("org_0000001", DAY)
+derive_module = sys.modules["stackfluence.facts.derive"]  # the package gives its function the same name
 
 
 @pytest.fixture
@@ -159,6 +161,22 @@ def test_a_day_that_was_begun_is_finished_however_long_ago_it_was(days: Days) ->
     derived(schedule, days, much_later_ms)
     assert look(schedule, days, much_later_ms + DAY_MS) == []
     assert look(Schedule(days.store), days, much_later_ms) == []
+
+
+def test_days_of_an_older_form_are_derived_again_however_long_ago_they_were(
+    days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days.click(1000)
+    days.click(1000 - DAY_MS)
+    days.load()
+    with monkeypatch.context() as patch:
+        patch.setattr(derive_module, "GENERATION", GENERATION - 1)
+        days.derive(DAY - timedelta(days=1), NEXT_DAY)
+    much_later_ms = NOON_MS + 400 * DAY_MS
+    schedule = Schedule(days.store)
+    assert look(schedule, days, much_later_ms) == [BRAND_DAY, DueDay("org_0000001", DAY - timedelta(days=1))]
+    derived(schedule, days, much_later_ms)
+    assert look(Schedule(days.store), days, much_later_ms) == [DueDay("org_0000001", DAY - timedelta(days=1))]
 
 
 def test_recent_days_come_first_and_organizations_take_turns(schedule: Schedule, days: Days) -> None:

@@ -34,7 +34,7 @@ def visit(running: Serving, link: str, **said: Any) -> str:
 
 FACTS = (
     "click_verdicts", "derivation_runs", "derived_days", "scored_clicks", "shared_prefix_clicks", "conversions",
-    "order_runs", "derived_order_days", "same_customers", "attributions", "self_purchases", "click_counts",
+    "order_runs", "derived_order_days", "same_customers", "attributions", "order_shares", "self_purchases",
     "click_rollups",
 )  # fmt: skip
 

@@ -8,15 +8,16 @@ with
 clicked as (
     select
         any(creator_id) as clicked_creator,
-        roundDown(toInt64(toUnixTimestamp(quarter_at)), {periods:Array(Int64)}) as period_s,
+        roundDown(toInt64(toUnixTimestamp(counted_at)), {periods:Array(Int64)}) as period_s,
         sum(clicks) as day_clicks,
         sumIf(clicks, invalid_reason = '') as day_valid
-    from click_counts
+    from click_rollups
     where
         organization_id = {organization_id:String}
-        and quarter_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
-        and quarter_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
-        and run_id = {click_runs:Array(UInt64)}[toInt32(toDate(quarter_at)) - {first_day:Int32} + 1]
+        and counted_by = 'all'
+        and counted_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        and counted_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+        and run_id = {click_runs:Array(UInt64)}[toInt32(toDate(counted_at)) - {first_day:Int32} + 1]
         and is_test = {is_test:Bool}
         and ({link_id:String} = '' or link_id = {link_id:String})
         and ({creator_id:String} = '' or creator_id = {creator_id:String})
@@ -24,52 +25,25 @@ clicked as (
     group by cityHash64(creator_id), period_s
 ),
 
-credited as (
+ordered as (
     select
-        conversion_id,
-        run_id,
-        creator_id,
-        campaign_id,
-        link_id,
-        touched_at
-    from attributions
+        creator_id as ordered_creator,
+        roundDown(toInt64(toUnixTimestamp({moment:Identifier})), {periods:Array(Int64)}) as period_s,
+        conversion_id
+    from order_shares
     where
         organization_id = {organization_id:String}
+        and model = {model:String}
+        and place > 0
         and occurred_at >= fromUnixTimestamp64Milli({scan_from_ms:Int64}, 'UTC')
         and occurred_at < fromUnixTimestamp64Milli({scan_to_ms:Int64}, 'UTC')
         and run_id = {order_runs:Array(UInt64)}[toInt32(toDate(occurred_at)) - {first_day:Int32} + 1]
-        and if(
-            {model:String} = 'paid', paid_credits, if(
-                {model:String} = 'last_touch', last_touch_credits, if(
-                    {model:String} = 'first_touch', first_touch_credits, if(
-                        {model:String} = 'linear', linear_credits, if(
-                            {model:String} = 'position_based', position_based_credits, time_decay_credits
-                        )
-                    )
-                )
-            )
-        ) > 0
-),
-
-ordered as (
-    select
-        credited.creator_id as ordered_creator,
-        if({by:String} = 'click_day', credited.touched_at, conversions.occurred_at) as counted_at,
-        roundDown(toInt64(toUnixTimestamp(counted_at)), {periods:Array(Int64)}) as period_s,
-        conversions.conversion_id as conversion_id
-    from conversions
-    inner join credited
-        on conversions.conversion_id = credited.conversion_id and conversions.run_id = credited.run_id
-    where
-        conversions.organization_id = {organization_id:String}
-        and conversions.occurred_at >= fromUnixTimestamp64Milli({scan_from_ms:Int64}, 'UTC')
-        and conversions.occurred_at < fromUnixTimestamp64Milli({scan_to_ms:Int64}, 'UTC')
-        and if({is_test:Bool}, conversions.is_test, conversions.non_billable_reason in ('', 'unattributed'))
-        and counted_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
-        and counted_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
-        and ({link_id:String} = '' or credited.link_id = {link_id:String})
-        and ({creator_id:String} = '' or credited.creator_id = {creator_id:String})
-        and ({campaign_id:String} = '' or credited.campaign_id = {campaign_id:String})
+        and {moment:Identifier} >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+        and {moment:Identifier} < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+        and if({is_test:Bool}, is_test, left_out_reason = '')
+        and ({link_id:String} = '' or link_id = {link_id:String})
+        and ({creator_id:String} = '' or creator_id = {creator_id:String})
+        and ({campaign_id:String} = '' or campaign_id = {campaign_id:String})
 ),
 
 daily as (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,29 +22,15 @@ from stackfluence.clock import now_ms
 from stackfluence.events.feed import LATEST_MS
 from stackfluence.events.statements import read_statements
 from stackfluence.facts import day_ms
-from stackfluence.vocabulary import TrafficReason, UnqualifiedReason
 
 SQL = read_statements(Path(__file__).with_name("report_facts.sql"))
-COUNTED_FROM = 1  # the first form of facts that has counts by quarters of an hour
+COUNTED_FROM = 2  # the first form of facts whose clicks are counted as reports read them
 NEWEST = LATEST_MS  # more than any run's number
 WINDOW_MS = 30 * DAY_MS  # the longest attribution window that a policy may have
 SKEW_MS = 5 * 60_000  # how much later than its order a click may seem to be, by facts/130
 MICROS = 1_000_000  # credits are millionths of an order, amounts millionths of a currency's smallest unit
 
-# a click's part in one number: 512 times the reason's place, twice that of why it isn't qualified, and if it arrived
-_REASONS = ("", *(word.value for word in TrafficReason))
-_UNQUALIFIED = ("", *(word.value for word in UnqualifiedReason))
-_REASON_STEP, _UNQUALIFIED_STEP = 512, 2
-_OTHER_REASON, _OTHER_UNQUALIFIED = 127, 255
-_OTHER = "other_version"  # a word of another version of this program
-CODES = {
-    "reasons": list(_REASONS),
-    "reason_codes": [place * _REASON_STEP for place in range(len(_REASONS))],
-    "other_reason": _OTHER_REASON * _REASON_STEP,
-    "unqualified": list(_UNQUALIFIED),
-    "unqualified_codes": [place * _UNQUALIFIED_STEP for place in range(len(_UNQUALIFIED))],
-    "other_unqualified": _OTHER_UNQUALIFIED * _UNQUALIFIED_STEP,
-}
+ClickPart = tuple[str, str, bool, int, int]  # why invalid, why unqualified, if it arrived; clicks, pageviews
 
 
 class ClickCounts(Told):
@@ -91,15 +77,13 @@ class Counts(Told):
 class Runs:
     """Which run is read for each day from `first_day` on, 0 for none.
 
-    Of clicks also how many rows each read; days from `open_from_ms` on still change. Counts of
-    `unrolled_days` were never added up: these were derived by an earlier version.
+    Of clicks also how many rows each read; days from `open_from_ms` on still change.
     """
 
     first_day: date
     click_runs: list[int]
     click_rows: list[int]
     open_from_ms: int
-    unrolled_days: list[date]
     order_runs: list[int]
     last_run: int
     last_order_run: int
@@ -133,11 +117,10 @@ async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, 
         click_runs[place], click_rows[place] = row["newest_run"], row["read_rows"]
         if row["is_settled"]:
             open_from = max(open_from, row["day"] + timedelta(days=1))
-    unrolled = sorted(row["day"] for row in clicks if row["day_clicks"] and not row["read_rows"])
     for row in orders:
         order_runs[(row["day"] - first).days] = row["newest_run"]
     newest = max(click_runs), max(order_runs)
-    return Runs(first, click_runs, click_rows, day_ms(open_from), unrolled, order_runs, *newest, moment)
+    return Runs(first, click_runs, click_rows, day_ms(open_from), order_runs, *newest, moment)
 
 
 def about(span: ReportSpan, asked: ReportQuery, runs: Runs, not_derived: Mapping[int, int]) -> dict[str, Any]:
@@ -164,12 +147,12 @@ def subject_of(reading: Reading, span: ReportSpan, asked: ReportQuery) -> dict[s
         **span.filters.subject(),
         "scan_from_ms": scan_from_ms,
         "scan_to_ms": span.to_ms + WINDOW_MS if is_by_click else span.to_ms,
-        "by": asked.by,
+        "moment": "touched_at" if is_by_click else "occurred_at",
         "model": asked.model,
     }
 
 
-def tell_clicks(parts: Iterable[tuple[int, int, int]]) -> ClickCounts:
+def tell_clicks(parts: Iterable[ClickPart]) -> ClickCounts:
     """Return what parts of clicks add up to."""
     lost = Lost.of(parts)
     return ClickCounts(
@@ -197,24 +180,22 @@ class Lost:
     after_arrival: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, parts: Iterable[tuple[int, int, int]]) -> Lost:
-        """Return what parts (code, clicks, pageviews) add up to."""
+    def of(cls, parts: Iterable[ClickPart]) -> Lost:
+        """Return what parts add up to."""
         lost = cls()
-        for code, clicks, pageviews in parts:
-            reason_place, rest = divmod(code, _REASON_STEP)
-            unqualified_place, has_arrived = divmod(rest, _UNQUALIFIED_STEP)
+        for invalid_reason, unqualified_reason, has_arrived, clicks, pageviews in parts:
             lost.gross += clicks
-            if reason_place:
-                lost.invalid[_word(_REASONS, reason_place)] += clicks
+            if invalid_reason:
+                lost.invalid[invalid_reason] += clicks
                 continue
             lost.valid += clicks
             lost.arrived += clicks * has_arrived
             lost.pageviews += pageviews
-            if not unqualified_place:
+            if not unqualified_reason:
                 lost.qualified += clicks
             else:
                 why = lost.after_arrival if has_arrived else lost.before_arrival
-                why[_word(_UNQUALIFIED, unqualified_place)] += clicks
+                why[unqualified_reason] += clicks
         return lost
 
 
@@ -254,7 +235,3 @@ def tell_orders(parts: Iterable[tuple[Any, ...]], *, credited_only: bool = False
 def sorted_counts(counts: Mapping[str, int]) -> dict[str, int]:
     """Return what was counted, the largest first, then by name."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _word(words: Sequence[str], place: int) -> str:
-    return words[place] if place < len(words) else _OTHER

@@ -34,23 +34,22 @@ select
 from day_verdicts;
 
 -- name: fail_clicks_counts_are_the_verdicts
--- Counts by quarters of an hour add up to the day's clicks, valid and invalid, visits and pages.
+-- Counts by quarters of an hour add up to the day's clicks, valid and invalid, and their pages.
 with
 
 counts as (
     select
         sum(clicks) as clicks,
-        sumIf(day_counts.clicks, invalid_reason = '') as valid,
-        sum(day_counts.sessions) as sessions,
-        sum(day_counts.pageviews) as pageviews
-    from day_counts
+        sumIf(day_rollups.clicks, invalid_reason = '') as valid,
+        sum(day_rollups.pageviews) as pageviews
+    from day_rollups
+    where counted_by = 'all'
 ),
 
 verdicts as (
     select
         count() as clicks,
         countIf(invalid_reason = '') as valid,
-        sum(day_verdicts.sessions) as sessions,
         sum(day_verdicts.pageviews) as pageviews
     from day_verdicts
 )
@@ -58,40 +57,21 @@ verdicts as (
 select
     counts.clicks != verdicts.clicks
     or counts.valid != verdicts.valid
-    or counts.sessions != verdicts.sessions
     or counts.pageviews != verdicts.pageviews as broken,
     '' as place
 from counts
 cross join verdicts;
 
 -- name: fail_clicks_rollups_are_the_counts
--- Each of the five rollups has all of the day's clicks and pages, with the same reasons.
+-- Each of the six ways of counting has all of the day's clicks and pages, with the same reasons.
 with
-
-counts as (
-    select
-        'counts' as counted_by,
-        (is_test, arrival_stage, invalid_reason, unqualified_reason) as part,
-        clicks,
-        pageviews
-    from day_counts
-
-    union all
-
-    select
-        toString(counted_by) as counted_by,
-        (is_test, arrival_stage, invalid_reason, unqualified_reason) as part,
-        clicks,
-        pageviews
-    from day_rollups
-),
 
 sums as (
     select
-        part,
+        (is_test, arrival_stage, invalid_reason, unqualified_reason) as part,
         counted_by,
         (sum(clicks), sum(pageviews)) as part_sums
-    from counts
+    from day_rollups
     group by part, counted_by
 ),
 
@@ -160,3 +140,33 @@ select
     ) as broken,
     toString(max(conversion_id)) as place
 from day_conversions;
+
+-- name: fail_orders_shares_are_the_orders
+-- By every model each order is shared as a whole, its net base to the millionth.
+with
+
+orders as (
+    select
+        conversion_id,
+        arrayJoin(['paid', 'last_touch', 'first_touch', 'linear', 'position_based', 'time_decay']) as model,
+        coalesce(net_base_micros, 0) as net,
+        coalesce(revenue_cents, 0) as revenue
+    from day_conversions
+),
+
+shared as (
+    select
+        conversion_id,
+        model,
+        sum(credits) as credits,
+        sum(net_base_micros) as net,
+        min(revenue_cents) as revenue
+    from day_shares
+    group by conversion_id, model
+)
+
+select
+    countIf(shared.credits != 1000000 or shared.net != orders.net or shared.revenue != orders.revenue) as broken,
+    toString(max(orders.conversion_id)) as place
+from orders
+left join shared on orders.conversion_id = shared.conversion_id and orders.model = shared.model;

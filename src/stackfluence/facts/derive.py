@@ -41,7 +41,7 @@ FINAL_AFTER_MS = 2 * DAY_MS  # a day is over, and 24 hours have passed since its
 PROVISIONAL_SECONDS = 7 * 86_400  # how long a scheduled run's rows of an unfinished day are read
 STAY_SECONDS = 86_400  # how much longer they stay, for clocks that differ and readers that are slow
 FOR_EVER = 2**32 - 1
-GENERATION = 1  # the form of facts: days of an older one are derived again
+GENERATION = 2  # the form of facts: days of an older one are derived again
 SETTINGS = {"join_use_nulls": "0", "session_timeout": "3600"}
 
 
@@ -182,7 +182,6 @@ def derive_day(session: Session, run: Run, day: date, policies: PolicyBook, rule
     counted = session.row(SQL["count_day_verdicts"])
     hashes = {
         "click_verdicts": counted.pop("facts_hash"),
-        "click_counts": session.row(SQL["hash_day_counts"])["facts_hash"],
         "click_rollups": session.row(SQL["hash_day_rollups"])["facts_hash"],
     }
     return {**counted, "table_hashes": hashes}
@@ -240,7 +239,7 @@ def _publish(session: Session, run: Run, day: date, counted: dict[str, Any], is_
             "click_rows": counted["click_rows"],
         }
     if is_written:
-        for name in ("publish_verdicts", "publish_counts", "publish_rollups"):
+        for name in ("publish_verdicts", "publish_rollups"):
             session.run(
                 SQL[name],
                 run_id=run.run_id,

@@ -2,13 +2,13 @@
 -- The highest run that left anything in this store; a catalog that was restored continues behind it.
 select greatest(
     (select coalesce(max(run_id), 0) as run_id from click_verdicts),
-    (select coalesce(max(run_id), 0) as run_id from click_counts),
     (select coalesce(max(run_id), 0) as run_id from click_rollups),
     (select coalesce(max(run_id), 0) as run_id from derivation_runs),
     (select coalesce(max(run_id), 0) as run_id from derived_days),
     (select coalesce(max(run_id), 0) as run_id from scored_clicks),
     (select coalesce(max(run_id), 0) as run_id from conversions),
     (select coalesce(max(run_id), 0) as run_id from attributions),
+    (select coalesce(max(run_id), 0) as run_id from order_shares),
     (select coalesce(max(run_id), 0) as run_id from self_purchases),
     (select coalesce(max(run_id), 0) as run_id from order_runs),
     (select coalesce(max(run_id), 0) as run_id from derived_order_days),
@@ -45,24 +45,8 @@ select
     lower(hex(groupBitXor(bitShiftLeft(toUInt128(cityHash64(fact)), 64) + toUInt128(xxHash64(fact))))) as facts_hash
 from facts;
 
--- name: hash_day_counts
--- The hash of the day's counts, as that of its verdicts.
-with
-
-facts as (
-    select (
-        quarter_at, creator_id, campaign_id, link_id, is_test, toString(country), toString(device_class),
-        toString(in_app_browser), toString(arrival_stage), toString(traffic_class), toString(invalid_reason),
-        toString(unqualified_reason), is_possible_duplicate, clicks, sessions, pageviews, engaged_ms
-    ) as fact
-    from day_counts
-)
-
-select lower(hex(groupBitXor(bitShiftLeft(toUInt128(cityHash64(fact)), 64) + toUInt128(xxHash64(fact))))) as facts_hash
-from facts;
-
 -- name: hash_day_rollups
--- The hash of the day's counts added up.
+-- The hash of the day's counts, as that of its verdicts.
 with
 
 facts as (
@@ -120,38 +104,8 @@ select
     toDateTime({expires_s:UInt32}, 'UTC') as expires_at
 from day_verdicts;
 
--- name: publish_counts
--- Copy the day's counts into click_counts; nobody reads them there before the run's pointer.
-insert into click_counts (
-    run_id, organization_id, quarter_at, creator_id, campaign_id, link_id, is_test, country, device_class,
-    in_app_browser, arrival_stage, traffic_class, invalid_reason, unqualified_reason, is_possible_duplicate, clicks,
-    sessions, pageviews, engaged_ms, expires_at
-)
-select
-    {run_id:UInt64} as run_id,
-    {organization_id:String} as organization_id,
-    quarter_at,
-    creator_id,
-    campaign_id,
-    link_id,
-    is_test,
-    country,
-    device_class,
-    in_app_browser,
-    arrival_stage,
-    traffic_class,
-    invalid_reason,
-    unqualified_reason,
-    is_possible_duplicate,
-    clicks,
-    sessions,
-    pageviews,
-    engaged_ms,
-    toDateTime({expires_s:UInt32}, 'UTC') as expires_at
-from day_counts;
-
 -- name: publish_rollups
--- Copy what they add up to into click_rollups; nobody reads it there before the run's pointer.
+-- Copy the day's counts into click_rollups; nobody reads them there before the run's pointer.
 insert into click_rollups (
     run_id, organization_id, counted_by, counted_at, creator_id, campaign_id, link_id, country, device_class,
     in_app_browser, is_test, arrival_stage, invalid_reason, unqualified_reason, clicks, pageviews, expires_at

@@ -177,6 +177,43 @@ add column if not exists country LowCardinality(String) after touched_at,
 add column if not exists device_class LowCardinality(String) after country,
 add column if not exists in_app_browser LowCardinality(String) after device_class;
 
+-- name: create_order_shares
+-- Whose each order is by each model, with what reports tell of the order: one row per credited touch, or of nobody.
+-- Written with the conversions, read through the same pointer, and gone when they are.
+create table if not exists order_shares (
+    run_id UInt64,
+    organization_id LowCardinality(String),
+    model LowCardinality(String),
+    occurred_at DateTime64(3, 'UTC'),
+    touched_at DateTime64(3, 'UTC'),
+    conversion_id UUID,
+    place UInt32,
+    creator_id String,
+    campaign_id String,
+    link_id String,
+    verdict LowCardinality(String),
+    country LowCardinality(String),
+    device_class LowCardinality(String),
+    in_app_browser LowCardinality(String),
+    conversion_type LowCardinality(String),
+    customer_type LowCardinality(String),
+    is_test Bool,
+    currency LowCardinality(String),
+    uncredited_reason LowCardinality(String),
+    left_out_reason LowCardinality(String),
+    credits UInt32,
+    revenue_cents Int64,
+    refunded_cents Int64,
+    net_revenue_cents Int64,
+    commission_base_cents Int64,
+    net_base_micros Int64,
+    expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
+) engine = MergeTree
+partition by toYYYYMM(occurred_at)
+order by (organization_id, model, occurred_at, conversion_id, place, run_id)
+ttl expires_at delete
+settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
 -- name: create_self_purchases
 -- That a row of an order is of a creator's own customer, in places alone: the hashes can be erased, what was found
 -- stays.

@@ -216,3 +216,9 @@ create or replace temporary table code_pace (
 create or replace temporary table day_conversions engine = MergeTree order by conversion_id empty as
 select * except (run_id, organization_id, expires_at) -- noqa: AM04
 from conversions;
+
+-- name: create_day_shares
+-- Whose one day's orders are before it is published; written by 190.
+create or replace temporary table day_shares engine = MergeTree order by (model, conversion_id, place) empty as
+select * except (run_id, organization_id, expires_at) -- noqa: AM04
+from order_shares;

@@ -40,7 +40,7 @@ FOLDER = Path(__file__).parent
 WORK = read_statements(FOLDER / "order_work.sql")
 SQL = read_statements(FOLDER / "orders.sql")
 FILES = tuple(sorted(FOLDER.glob("1[0-9][0-9]_*.sql")))
-ORDER_GENERATION = 2  # the form of an order's facts: 1 didn't tell where a touch's click was made
+ORDER_GENERATION = 3  # the form of an order's facts: before 3 they had no shares, which reports count
 _LAST_BEFORE_CODES = "150"  # up to here no statement knows a code
 
 
@@ -143,7 +143,10 @@ def derive_orders(
 
 
 def derive_order_day(session: Session, run: Run, day: date, terms: Terms, rules: Rules) -> dict[str, Any]:
-    """Fill the session's `day_conversions` and `day_attributions`; returns what `_publish` tells. Raises StoreError."""
+    """Fill the session's tables of the day, `day_conversions` and so on; returns what `_publish` tells.
+
+    Raises StoreError.
+    """
     for statement in WORK.values():
         session.run(statement)
     parameters = {
@@ -174,10 +177,12 @@ def derive_order_day(session: Session, run: Run, day: date, terms: Terms, rules:
     for statement in CODE_STEPS:
         session.run(statement, **parameters)
     counted = session.row(SQL["count_day_conversions"])
-    credited = session.row(SQL["count_day_attributions"])
+    hashes = {"conversions": counted["facts_hash"]}
+    for table, name in (("attributions", "hash_day_attributions"), ("order_shares", "hash_day_shares")):
+        hashes[table] = session.row(SQL[name])["facts_hash"]
     return {
         "conversions": counted["conversions"],
-        "table_hashes": {"conversions": counted["facts_hash"], "attributions": credited["facts_hash"]},
+        "table_hashes": hashes,
         "code_keys": tuple(row["code_key"] for row in session.rows(SQL["keys_of_day"])),
         **session.row(SQL["touches_of_day"]),
     }
@@ -203,7 +208,7 @@ def _publish(
             "generation": ORDER_GENERATION,
         }
     if is_written:
-        for name in ("publish_conversions", "publish_attributions"):
+        for name in ("publish_conversions", "publish_attributions", "publish_shares"):
             session.run(
                 SQL[name],
                 run_id=run.run_id,

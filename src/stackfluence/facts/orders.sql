@@ -141,7 +141,7 @@ select
     toDateTime({expires_s:UInt32}, 'UTC') as expires_at
 from day_conversions;
 
--- name: count_day_attributions
+-- name: hash_day_attributions
 -- The hash of the day's attributions, as that of its conversions.
 select
     lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
@@ -200,6 +200,56 @@ select
     time_decay_credits,
     toDateTime({expires_s:UInt32}, 'UTC') as expires_at
 from day_attributions;
+
+-- name: hash_day_shares
+-- The hash of whose the day's orders are, as that of its conversions.
+select
+    lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
+        toString(model), occurred_at, touched_at, conversion_id, place, creator_id, campaign_id, link_id,
+        toString(verdict), toString(country), toString(device_class), toString(in_app_browser),
+        toString(conversion_type), toString(customer_type), is_test, toString(currency), toString(uncredited_reason),
+        toString(left_out_reason), credits, revenue_cents, refunded_cents, net_revenue_cents, commission_base_cents,
+        net_base_micros
+    ))))) as facts_hash
+from day_shares;
+
+-- name: publish_shares
+-- Copy whose the day's orders are; nobody reads it there before the run's pointer.
+insert into order_shares (
+    run_id, organization_id, model, occurred_at, touched_at, conversion_id, place, creator_id, campaign_id, link_id,
+    verdict, country, device_class, in_app_browser, conversion_type, customer_type, is_test, currency,
+    uncredited_reason, left_out_reason, credits, revenue_cents, refunded_cents, net_revenue_cents,
+    commission_base_cents, net_base_micros, expires_at
+)
+select
+    {run_id:UInt64} as run_id,
+    {organization_id:String} as organization_id,
+    model,
+    occurred_at,
+    touched_at,
+    conversion_id,
+    place,
+    creator_id,
+    campaign_id,
+    link_id,
+    verdict,
+    country,
+    device_class,
+    in_app_browser,
+    conversion_type,
+    customer_type,
+    is_test,
+    currency,
+    uncredited_reason,
+    left_out_reason,
+    credits,
+    revenue_cents,
+    refunded_cents,
+    net_revenue_cents,
+    commission_base_cents,
+    net_base_micros,
+    toDateTime({expires_s:UInt32}, 'UTC') as expires_at
+from day_shares;
 
 -- name: last_order_pointer
 -- What is read for a day at a moment.

@@ -57,40 +57,11 @@ add column if not exists visited_at DateTime64(3, 'UTC') after session_id,
 add column if not exists unqualified_reason LowCardinality(String) default 'not_derived' after visited_at,
 add column if not exists is_duplicate_click Bool after unqualified_reason;
 
--- name: create_click_counts
--- The same clicks counted by quarters of an hour, so that reports in any time zone add up. Written with the verdicts,
--- read through the same pointer, and gone when they are.
-create table if not exists click_counts (
-    run_id UInt64,
-    organization_id LowCardinality(String),
-    quarter_at DateTime('UTC'),
-    creator_id String,
-    campaign_id String,
-    link_id String,
-    is_test Bool,
-    country LowCardinality(String),
-    device_class LowCardinality(String),
-    in_app_browser LowCardinality(String),
-    arrival_stage LowCardinality(String),
-    traffic_class LowCardinality(String),
-    invalid_reason LowCardinality(String),
-    unqualified_reason LowCardinality(String),
-    is_possible_duplicate Bool,
-    clicks UInt64,
-    sessions UInt64,
-    pageviews UInt64,
-    engaged_ms Int64,
-    expires_at DateTime('UTC') default toDateTime(4294967295, 'UTC')
-) engine = MergeTree
-partition by toYYYYMM(quarter_at)
-order by (organization_id, quarter_at, creator_id, link_id, run_id)
-ttl expires_at delete
-settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
-
 -- name: create_click_rollups
--- These counts added up by one thing alone: `counted_by` a `quarter` of an hour, or for a day (UTC) as a whole by `link`,
--- `country`, `device` or `in_app_browser`; `counted_at` is where the quarter or the day begins. All clicks are in each
--- of the five. Written with the counts, read through the same pointer, and gone when they are.
+-- Clicks of a derivation run, counted, by quarters of an hour, in which the days of all time zones add up: `counted_by`
+-- `all` that reports tell them apart by. And the same added up by one thing alone: a `quarter` of an hour, or for a day
+-- (UTC) as a whole `link`, `country`, `device` or `in_app_browser`; `counted_at` is where the quarter or the day begins.
+-- All clicks are in each of the six. Written with the verdicts, read through the same pointer, and gone when they are.
 create table if not exists click_rollups (
     run_id UInt64,
     organization_id LowCardinality(String),
@@ -163,8 +134,7 @@ settings fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
 
 -- name: add_generation
 -- Which form of facts a day has: days of an older one are derived again, however old they are. And how many rows of
--- clicks were read, which says without reading them whether more have come since; 0 on days with clicks says that these
--- were derived before there were click_rollups.
+-- clicks were read, which says without reading them whether more have come since.
 alter table derived_days
 add column if not exists generation UInt16 default 0 after facts_hash,
 add column if not exists click_rows UInt64 after generation;

@@ -197,13 +197,7 @@ select * except (run_id, organization_id, expires_at) -- noqa: AM04
 from click_verdicts;
 
 -- name: create_day_rollups
--- Their counts added up; written by 099.
+-- The same clicks, counted; written by 099.
 create or replace temporary table day_rollups engine = Memory empty as
 select * except (run_id, organization_id, expires_at) -- noqa: AM04
 from click_rollups;
-
--- name: create_day_counts
--- The same clicks counted; written by 099.
-create or replace temporary table day_counts engine = Memory empty as
-select * except (run_id, organization_id, expires_at) -- noqa: AM04
-from click_counts;

@@ -45,7 +45,6 @@ TABLES = (
     "scored_clicks",
     "shared_prefix_clicks",
     "click_verdicts",
-    "click_counts",
     "click_rollups",
     "derivation_runs",
     "derived_days",
@@ -53,6 +52,7 @@ TABLES = (
     "self_purchases",
     "conversions",
     "attributions",
+    "order_shares",
     "order_runs",
     "derived_order_days",
 )

@@ -27,15 +27,6 @@ select
             )
     ) as click_verdicts,
     (
-        select count() as counted from click_counts
-        where
-            expires_at = toDateTime(4294967295, 'UTC')
-            and run_id in (
-                select run_id from derived_days
-                where is_kept
-            )
-    ) as click_counts,
-    (
         select count() as counted from click_rollups
         where
             expires_at = toDateTime(4294967295, 'UTC')
@@ -77,6 +68,15 @@ select
                 where is_kept
             )
     ) as attributions,
+    (
+        select count() as counted from order_shares
+        where
+            expires_at = toDateTime(4294967295, 'UTC')
+            and run_id in (
+                select run_id from derived_order_days
+                where is_kept
+            )
+    ) as order_shares,
     (
         select count() as counted from order_runs
         where
@@ -144,20 +144,8 @@ where
         where is_kept
     );
 
--- name: all_click_counts
--- The same verdicts counted.
-select * -- noqa: AM04
-from click_counts
-where
-    {horizon:UInt64} >= 0
-    and expires_at = toDateTime(4294967295, 'UTC')
-    and run_id in (
-        select run_id from derived_days
-        where is_kept
-    );
-
 -- name: all_click_rollups
--- These counts added up.
+-- The same verdicts, counted.
 select * -- noqa: AM04
 from click_rollups
 where
@@ -216,6 +204,18 @@ where
 -- Who is credited with these conversions.
 select * -- noqa: AM04
 from attributions
+where
+    {horizon:UInt64} >= 0
+    and expires_at = toDateTime(4294967295, 'UTC')
+    and run_id in (
+        select run_id from derived_order_days
+        where is_kept
+    );
+
+-- name: all_order_shares
+-- Whose these conversions are, as reports count them.
+select * -- noqa: AM04
+from order_shares
 where
     {horizon:UInt64} >= 0
     and expires_at = toDateTime(4294967295, 'UTC')
