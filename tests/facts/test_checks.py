@@ -55,7 +55,7 @@ TABLES = {**CLICK_WORK, **orders.WORK}
 
 
 @pytest.fixture
-def told(days: Days) -> Iterator[Days]:
+def told(days: Days) -> Days:
     """Tell of a day with clicks of all sorts and two orders, one of which somebody is credited with."""
     click = days.click(1000)
     days.after(click, "pageview", 2000)
@@ -66,7 +66,7 @@ def told(days: Days) -> Iterator[Days]:
     days.after(click, "conversion", 3_600_000, order_id="A1", **order)
     days.event("conversion", 3_700_000, order_id="A2", **order)
     days.load()
-    yield days
+    return days
 
 
 @contextlib.contextmanager
