@@ -131,7 +131,7 @@ async def _found(
     rows = await reading.core.events.read(
         SQL["find_anomalies"],
         **subject_of(reading, whole, asked),
-        **runs.parameters(),
+        **(runs.of_clicks() | runs.of_orders()),
         **after,
         **_thresholds(),
         periods=starts,

@@ -89,13 +89,13 @@ class Runs:
     last_order_run: int
     now_ms: int
 
-    def parameters(self) -> dict[str, Any]:
-        """Return what statements that read facts bind."""
-        return {
-            "first_day": (self.first_day - date(1970, 1, 1)).days,
-            "click_runs": self.click_runs,
-            "order_runs": self.order_runs,
-        }
+    def of_clicks(self) -> dict[str, Any]:
+        """Return what statements that read clicks bind."""
+        return {"first_day": (self.first_day - date(1970, 1, 1)).days, "click_runs": self.click_runs}
+
+    def of_orders(self) -> dict[str, Any]:
+        """Return what statements that read orders bind."""
+        return {"first_day": (self.first_day - date(1970, 1, 1)).days, "order_runs": self.order_runs}
 
 
 async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, last_order_run: int = NEWEST) -> Runs:

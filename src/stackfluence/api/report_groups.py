@@ -87,15 +87,16 @@ async def count_groups(
     after: Place = Place(),
 ) -> tuple[Group, list[Group]]:
     """Return the total, and at most `limit` groups behind a place, with most clicks first."""
-    parameters = {**subject_of(reading, span, asked), **runs.parameters()}
+    subject = subject_of(reading, span, asked)
     store = reading.core.events
 
     async def clicks_by(by: Grouping, limit: int, after: Place = Place()) -> list[Row]:
-        bound = {**parameters, **_counted(span, by)}
+        bound = {**subject, **runs.of_clicks(), **_counted(span, by)}
         return await asyncio.to_thread(read_clicks, store, by, bound, limit, after) if by.has_clicks else []
 
+    of_orders = {**subject, **runs.of_orders()}
     clicks, (total_orders, bought) = await asyncio.gather(
-        clicks_by(grouping, limit, after), asyncio.to_thread(read_orders, store, grouping, parameters)
+        clicks_by(grouping, limit, after), asyncio.to_thread(read_orders, store, grouping, of_orders)
     )
     is_all = grouping.group_by == "total" or (after == Place() and len(clicks) < limit)
     whole = clicks if is_all else await clicks_by(replace(grouping, group_by="total", links=None), 1)

@@ -22,7 +22,6 @@ async def count_not_derived(
 
     Of days that are over, mostly as many rows are stored as were read: then these aren't looked at.
     """
-    horizon = await load_horizon(reading.core.catalog)
     if not await _has_more(reading, span, runs):
         if runs.open_from_ms >= span.to_ms:
             return {}
@@ -32,9 +31,9 @@ async def count_not_derived(
     last_loads = {row["run_id"]: row["last_load"] for row in read}
     asked = {
         **whose,
-        "horizon": horizon,
+        "horizon": await load_horizon(reading.core.catalog),
         "last_loads": [last_loads.get(run_id, 0) for run_id in runs.click_runs],
-        **runs.parameters(),
+        **runs.of_clicks(),
         **span.filters.subject(),
     }
     (late,) = await reading.core.events.read(SQL["count_late"], **asked)
