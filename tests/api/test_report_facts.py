@@ -25,7 +25,7 @@ from stackfluence.clock import parse_rfc3339, rfc3339, uuid7
 from stackfluence.events.feed import Filters
 from stackfluence.events.store import Store
 from stackfluence.facts import create_tables
-from stackfluence.facts.derive import GENERATION
+from stackfluence.facts.orders import ORDER_GENERATION
 from stackfluence.settings import Settings
 from tests.api import told_facts
 from tests.api.brands import SECRET, SETTINGS, Brand, add_brand, errors
@@ -160,12 +160,13 @@ async def test_every_filter_of_every_report_holds_and_no_report_tells_of_another
     filters: list[dict[str, str]] = [{}, *({name: link[name]} for name in ("creator_id", "campaign_id"))]
     filters += [{"link_id": link["id"]}, {"creator_id": "crt_0000000000"}]
     filters += [{"creator_id": world.links[-1]["creator_id"], "campaign_id": link["campaign_id"]}]
-    for number, wanted in enumerate(filters):
-        place = number % 2
+    for number, (wanted, is_test) in enumerate(product(filters, (False, True))):
+        place = (number + is_test) % 2
         from_ms = parse_rfc3339(chance.choice(("2026-03-28T00:00:00Z", "2026-03-29T01:15:00Z")))
         to_ms = parse_rfc3339(chance.choice(("2026-10-25T23:15:00Z", "2026-11-25T00:00:00Z")))
-        asked = Asked(from_ms, to_ms, chance.choice(BY), chance.choice(MODELS), False, **wanted)
-        query = {"from": rfc3339(from_ms), "to": rfc3339(to_ms), "by": asked.by, "model": asked.model, **wanted}
+        asked = Asked(from_ms, to_ms, chance.choice(BY), chance.choice(MODELS), is_test, **wanted)
+        how = {"by": asked.by, "model": asked.model, "is_test": is_test}
+        query = {"from": rfc3339(from_ms), "to": rfc3339(to_ms), **how, **wanted}
         brand, facts = world.brands[place], world.told[place]
         body = await told(brand, "breakdown", group_by="link", **query)
         assert rows_of(body["items"]) == expected(facts, asked, group_of(world, place == 0, "link")), query
@@ -347,7 +348,7 @@ def put_days(store: Store, organization_id: str, first: date, creators: Iterable
                 orders.append({**own, "non_billable_reason": ""})
                 touch = {"place": 1, "creator_id": creator.creator_id, "paid_credits": 1_000_000, "outcome": "paid"}
                 touches.append({**own, **touch})
-    pointers = [{**common, "day": day, "generation": GENERATION} for day in sorted(days)]
+    pointers = [{**common, "day": day, "generation": ORDER_GENERATION} for day in sorted(days)]
     for table, rows in (("click_rollups", counts), ("conversions", orders), ("attributions", touches)):
         told_facts.put(store, table, rows)
     told_facts.share_orders(store, organization_id, 5)
@@ -456,3 +457,10 @@ async def test_the_statements_run_on_a_server_too(served_store: Store) -> None:
     assert found == {"paid": paid, "organic": whole - paid}
     _, groups = read_orders(served_store, grouping, parameters)
     assert set(groups) == {(False, "paid"), (False, "organic"), (False, ""), (True, "")}
+    for is_test in (False, True):
+        asked = {**parameters, "is_test": is_test}
+        total, groups = read_orders(served_store, Grouping("total"), asked)
+        assert set(groups) == {(False, "")}
+        assert sorted(total) == sorted(groups[False, ""])
+        (row,) = read_clicks(served_store, Grouping("total"), asked, 10)
+        assert row["gross"] == sum(click["is_test"] == is_test for click in facts.clicks)

@@ -18,7 +18,7 @@ from stackfluence.clock import parse_rfc3339, uuid7
 from stackfluence.events.statements import Statement
 from stackfluence.events.store import Store
 from stackfluence.facts.derive import FOR_EVER, GENERATION
-from stackfluence.facts.orders import CODE_STEPS, WORK
+from stackfluence.facts.orders import CODE_STEPS, ORDER_GENERATION, WORK
 from stackfluence.facts.orders import SQL as ORDERS
 
 NOBODY = "(nobody)"
@@ -167,12 +167,13 @@ def put_facts(store: Store, organization_id: str, told: Told, older: Told) -> No
         if run_id == 4:
             continue
         expires = datetime(2020, 1, 1, tzinfo=UTC) if run_id == 3 else datetime(2106, 1, 1, tzinfo=UTC)
-        common = {"organization_id": organization_id, "run_id": run_id, "generation": GENERATION, "expires_at": expires}
+        common = {"organization_id": organization_id, "run_id": run_id, "expires_at": expires}
         # what the older run says of days that the newer one has nothing of isn't read either
         days = _days(told.clicks, older.clicks)
-        rows = [{"day": day, "clicks": 1, "is_final": True} for day in days]
+        rows = [{"day": day, "clicks": 1, "is_final": True, "generation": GENERATION} for day in days]
         put(store, "derived_days", [{**row, **common} for row in rows])
-        put(store, "derived_order_days", [{"day": day, **common} for day in _days(told.orders, older.orders)])
+        rows = [{"day": day, "generation": ORDER_GENERATION} for day in _days(told.orders, older.orders)]
+        put(store, "derived_order_days", [{**row, **common} for row in rows])
 
 
 def _days(*rows: Iterable[Mapping[str, Any]]) -> list[date]:

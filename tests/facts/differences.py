@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from stackfluence.clock import rfc3339
 from stackfluence.facts import CodeBook, PolicyBook, PolicyPeriod, Terms, derive_orders
@@ -14,6 +15,7 @@ from tests.events.journals import rows
 from tests.facts.days import DAY, DAY_START_MS, Days
 from tests.facts.histories import History, lines_of, tell_all, without
 from tests.oracle_events import Terms as OracleTerms
+from tests.oracle_shares import shares_of
 
 DAYS = (DAY - timedelta(days=1), DAY)
 SHORTENINGS = 40  # rounds of leaving lines out; a history has fewer lines
@@ -21,6 +23,7 @@ READ = {
     "click_verdicts": ("derived_days", "click_id"),
     "conversions": ("derived_order_days", "conversion_id"),
     "attributions": ("derived_order_days", "conversion_id, place"),
+    "order_shares": ("derived_order_days", "conversion_id, model, place"),
 }
 _TOUCH = (
     "found_by", "trust_tier", "creator_id", "campaign_id", "link_id", "code", "outcome", "invalid_reason",
@@ -133,21 +136,26 @@ def expected_facts(histories: Numbered, policies: Sequence[PolicyPeriod], organi
         terms = OracleTerms(policies, history.code_periods(number), history.own_periods(number))
         mine = told, organization_id, terms, DAYS
         found |= {f"click {click}": row for click, row in oracle.clicks_told(*mine).items()}
-        found |= {f"order {key[-1]}": row for key, row in oracle.orders_told(*mine, DAYS).items()}
+        for key, row in oracle.orders_told(*mine, DAYS).items():
+            found[f"order {key[-1]}"] = {**row, "shares": shares_of(row)}
     return found
 
 
 def derived_facts(days: Days) -> Facts:
     """Return what readers see of the organization's days, in the oracle's form."""
     clicks = {f"click {row['click_id']}": _click(row) for row in _read(days, "click_verdicts")}
-    touches: dict[str, list[dict[str, Any]]] = {}
+    touches: dict[UUID, list[dict[str, Any]]] = {}
     for row in _read(days, "attributions"):
-        touches.setdefault(str(row["conversion_id"]), []).append(_touch(row))
+        touches.setdefault(row["conversion_id"], []).append(_touch(row))
+    shares: dict[UUID, list[dict[str, Any]]] = {}
+    for row in _read(days, "order_shares"):
+        shares.setdefault(row["conversion_id"], []).append(_share(row))
     orders = {}
     for row in _read(days, "conversions"):
         is_order = row["order_id"] and row["conversion_type"] == "purchase"
         subject = f"order {row['order_id'] if is_order else row['event_id']}"
-        orders[subject] = _order(row, touches.get(str(row["conversion_id"]), []))
+        order = _order(row, touches.get(row["conversion_id"], []))
+        orders[subject] = {**order, "shares": shares.get(row["conversion_id"], [])}
     return {**clicks, **orders}
 
 
@@ -182,6 +190,15 @@ def _click(row: dict[str, Any]) -> dict[str, Any]:
 def _touch(row: dict[str, Any]) -> dict[str, Any]:
     told = {name: row[name] for name in _TOUCH}
     return {**told, "click_id": str(row["click_id"]), "touched_ms": _ms(row["touched_at"])}
+
+
+def _share(row: dict[str, Any]) -> dict[str, Any]:
+    left_out = {
+        "run_id", "organization_id", "occurred_at", "conversion_id", "touched_at", "country", "device_class",
+        "in_app_browser", "expires_at",
+    }  # fmt: skip
+    told = {name: value for name, value in row.items() if name not in left_out}
+    return {**told, "touched_ms": _ms(row["touched_at"])}
 
 
 def _order(row: dict[str, Any], touches: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -201,10 +202,10 @@ async def _events(
 
 
 async def _pause(closing: asyncio.Event) -> None:
-    try:
-        await asyncio.wait_for(closing.wait(), POLL_SECONDS)
-    except TimeoutError:
-        return
+    # not `wait_for`: that forgets that it was cancelled when the core closes at the same moment
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(POLL_SECONDS):
+            await closing.wait()
 
 
 async def _is_revoked(core: Core, access: Access) -> bool:

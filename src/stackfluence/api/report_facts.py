@@ -24,7 +24,8 @@ from stackfluence.events.statements import read_statements
 from stackfluence.facts import day_ms
 
 SQL = read_statements(Path(__file__).with_name("report_facts.sql"))
-COUNTED_FROM = 2  # the first form of facts whose clicks are counted as reports read them
+COUNTED_FROM = 2  # the first form of a click's facts that is counted as reports read it
+SHARED_FROM = 3  # the first form of an order's facts that says whose it is by each model
 NEWEST = LATEST_MS  # more than any run's number
 WINDOW_MS = 30 * DAY_MS  # the longest attribution window that a policy may have
 SKEW_MS = 5 * 60_000  # how much later than its order a click may seem to be, by facts/130
@@ -105,9 +106,10 @@ async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, 
     moment = now_ms()
     asked = {"organization_id": reading.organization_id, "now_ms": moment}
     span_days = {"from_day": day_of(span.from_ms), "to_day": day_of(span.to_ms - 1)}
+    order_days = {"from_day": first, "to_day": last, "shared_from": SHARED_FROM}
     clicks, orders = await asyncio.gather(
         reading.core.events.read(SQL["click_runs"], **asked, **span_days, last_run=last_run, counted_from=COUNTED_FROM),
-        reading.core.events.read(SQL["order_runs"], **asked, from_day=first, to_day=last, last_run=last_order_run),
+        reading.core.events.read(SQL["order_runs"], **asked, **order_days, last_run=last_order_run),
     )
     days = (last - first).days + 1
     click_runs, click_rows, order_runs = ([0] * days for _ in range(3))

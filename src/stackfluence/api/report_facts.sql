@@ -19,6 +19,7 @@ having argMax(generation, run_id) >= {counted_from:UInt16};
 
 -- name: order_runs
 -- Which run is read for each day of a time span (UTC, of the order): the newest up to {last_run} that hasn't expired.
+-- Days of the form before {shared_from} have no shares, so nothing of them is read.
 select
     day,
     max(run_id) as newest_run
@@ -29,7 +30,8 @@ where
     and day <= {to_day:Date}
     and run_id <= {last_run:UInt64}
     and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
-group by day;
+group by day
+having argMax(generation, run_id) >= {shared_from:UInt16};
 
 -- name: create_link_groups
 -- The groups that only the catalog knows links by: post, platform, organic or paid.
@@ -117,11 +119,11 @@ transform( -- noqa: ST03
     link_id, (select pairs.1 as ids from links), (select pairs.2 as names from links),
     if(link_id = '', '', {other_group:String})
 ) as catalog_group,
-verdict as reason,
+if(has_click, 'valid', '') as reason,
 '' as total
 
 select
-    grouping(group_key) = 1 as is_total,
+    grouping(is_nobody) = 1 as is_total,
     {group_by:Identifier} as group_key,
     place = 0 as is_nobody,
     toString(conversion_type) as part_type,

@@ -14,7 +14,7 @@
 -- name: derive_order_shares
 -- Put the shares in one day's orders into `day_shares`.
 insert into day_shares (
-    model, occurred_at, touched_at, conversion_id, place, creator_id, campaign_id, link_id, verdict, country,
+    model, occurred_at, touched_at, conversion_id, place, creator_id, campaign_id, link_id, has_click, country,
     device_class, in_app_browser, conversion_type, customer_type, is_test, currency, uncredited_reason, left_out_reason,
     credits, revenue_cents, refunded_cents, net_revenue_cents, commission_base_cents, net_base_micros
 )
@@ -27,7 +27,7 @@ credited as (
         creator_id,
         campaign_id,
         link_id,
-        if(click_id = toUUID('00000000-0000-0000-0000-000000000000'), '', 'valid') as verdict,
+        click_id != toUUID('00000000-0000-0000-0000-000000000000') as has_click,
         touched_at,
         country,
         device_class,
@@ -52,7 +52,7 @@ shares as (
         credited.creator_id as touch_creator,
         credited.campaign_id as touch_campaign,
         credited.link_id as touch_link,
-        credited.verdict as verdict,
+        credited.has_click as has_click,
         credited.country as country,
         credited.device_class as device_class,
         credited.in_app_browser as in_app_browser,
@@ -85,7 +85,7 @@ select
     touch_creator as creator_id,
     touch_campaign as campaign_id,
     touch_link as link_id,
-    verdict,
+    has_click,
     country,
     device_class,
     in_app_browser,

@@ -142,7 +142,8 @@ select
 from day_conversions;
 
 -- name: fail_orders_shares_are_the_orders
--- By every model each order is shared as a whole, its net base to the millionth.
+-- By every model each order is shared as a whole, its net base to the millionth, and nothing else is; every share has
+-- the order's amounts and says the same of it.
 with
 
 orders as (
@@ -150,7 +151,10 @@ orders as (
         conversion_id,
         arrayJoin(['paid', 'last_touch', 'first_touch', 'linear', 'position_based', 'time_decay']) as model,
         coalesce(net_base_micros, 0) as net,
-        coalesce(revenue_cents, 0) as revenue
+        (
+            coalesce(revenue_cents, 0), if(revenue_cents is null, 0, refunded_cents), coalesce(net_revenue_cents, 0),
+            coalesce(commission_base_cents, 0), toString(conversion_type), toString(customer_type), is_test
+        ) as told
     from day_conversions
 ),
 
@@ -160,13 +164,21 @@ shared as (
         model,
         sum(credits) as credits,
         sum(net_base_micros) as net,
-        min(revenue_cents) as revenue
+        groupUniqArray((
+            revenue_cents, refunded_cents, net_revenue_cents, commission_base_cents, toString(conversion_type),
+            toString(customer_type), is_test
+        )) as told
     from day_shares
     group by conversion_id, model
 )
 
 select
-    countIf(shared.credits != 1000000 or shared.net != orders.net or shared.revenue != orders.revenue) as broken,
-    toString(max(orders.conversion_id)) as place
+    countIf(
+        orders.conversion_id != shared.conversion_id
+        or shared.credits != 1000000
+        or shared.net != orders.net
+        or shared.told != [orders.told]
+    ) as broken,
+    toString(max(greatest(orders.conversion_id, shared.conversion_id))) as place
 from orders
-left join shared on orders.conversion_id = shared.conversion_id and orders.model = shared.model;
+full join shared on orders.conversion_id = shared.conversion_id and orders.model = shared.model;

@@ -191,7 +191,7 @@ create table if not exists order_shares (
     creator_id String,
     campaign_id String,
     link_id String,
-    verdict LowCardinality(String),
+    has_click Bool,
     country LowCardinality(String),
     device_class LowCardinality(String),
     in_app_browser LowCardinality(String),

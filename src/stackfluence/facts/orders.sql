@@ -206,7 +206,7 @@ from day_attributions;
 select
     lower(hex(groupBitXor(reinterpretAsUInt128(sipHash128(
         toString(model), occurred_at, touched_at, conversion_id, place, creator_id, campaign_id, link_id,
-        toString(verdict), toString(country), toString(device_class), toString(in_app_browser),
+        has_click, toString(country), toString(device_class), toString(in_app_browser),
         toString(conversion_type), toString(customer_type), is_test, toString(currency), toString(uncredited_reason),
         toString(left_out_reason), credits, revenue_cents, refunded_cents, net_revenue_cents, commission_base_cents,
         net_base_micros
@@ -217,7 +217,7 @@ from day_shares;
 -- Copy whose the day's orders are; nobody reads it there before the run's pointer.
 insert into order_shares (
     run_id, organization_id, model, occurred_at, touched_at, conversion_id, place, creator_id, campaign_id, link_id,
-    verdict, country, device_class, in_app_browser, conversion_type, customer_type, is_test, currency,
+    has_click, country, device_class, in_app_browser, conversion_type, customer_type, is_test, currency,
     uncredited_reason, left_out_reason, credits, revenue_cents, refunded_cents, net_revenue_cents,
     commission_base_cents, net_base_micros, expires_at
 )
@@ -232,7 +232,7 @@ select
     creator_id,
     campaign_id,
     link_id,
-    verdict,
+    has_click,
     country,
     device_class,
     in_app_browser,

@@ -108,7 +108,8 @@ async def _restore(
         async with site.catalog.writing("restore") as change:
             await add_first_policies(change.session)
     waiting = [place for place in files if place.endswith(".segment")]
-    return {**manifest["tables"], "waiting_segments": len(waiting), "erased_again": erased}
+    restored = {table: rows for table, rows in manifest["tables"].items() if table in TABLES}
+    return {**restored, "waiting_segments": len(waiting), "erased_again": erased}
 
 
 async def _refuse_used(site: Site) -> None:
@@ -120,7 +121,7 @@ async def _refuse_used(site: Site) -> None:
 
 def _put_back_store(site: Site, directory: Path, manifest: dict[str, Any], tell: Tell) -> int:
     """Insert the rows of every table, see that they are all there, and return the highest load number."""
-    expected = {table: manifest["tables"].get(table, 0) for table in TABLES}  # an older version had fewer of them
+    expected = {table: manifest["tables"].get(table, 0) for table in TABLES}  # an older version had others
     total, done = sum(expected.values()), 0
     with site.store.session() as session:
         for table in TABLES:
