@@ -25,6 +25,7 @@ from stackfluence.clock import parse_rfc3339, rfc3339, uuid7
 from stackfluence.events.feed import Filters
 from stackfluence.events.store import Store
 from stackfluence.facts import create_tables
+from stackfluence.facts.derive import GENERATION
 from stackfluence.facts.orders import ORDER_GENERATION
 from stackfluence.settings import Settings
 from tests.api import told_facts
@@ -332,7 +333,7 @@ class Usual:
 
 
 def put_days(store: Store, organization_id: str, first: date, creators: Iterable[Usual]) -> None:
-    """Write days as one run leaves them; clicks and orders at noon, and one click in each of the day's last minutes."""
+    """Write days as one run leaves them; clicks and orders at noon."""
     common: dict[str, Any] = {"organization_id": organization_id, "run_id": 5}
     counts, orders, touches, days = [], [], [], set()
     for creator in creators:
@@ -429,6 +430,24 @@ async def test_unusual_days_are_those_far_from_the_median_of_the_four_weeks_befo
     assert still_open <= {"clicks_high", "conversions_high"}, "what isn't over isn't too little"
     partly = {**query, "from": "2027-02-01T00:15:00Z", "to": "2027-02-02T23:45:00Z"}
     assert (await told(brand, "anomalies", **partly))["items"] == [], "no whole day is asked for"
+
+
+async def test_days_of_an_older_form_are_in_no_report_before_they_are_derived_again(world: World) -> None:
+    brand, day = world.brands[1], date(2028, 3, 1)
+    query = {"from": "2028-03-01", "to": "2028-03-02"}
+    for run_id, older, found in ((7, 1, (0, 0, 0, 0)), (8, 0, (30, 1, 8, 8))):
+        common = {"organization_id": brand.keys.organization_id, "run_id": run_id}
+        noon = datetime.combine(day, time(12), UTC)
+        clicks = {"counted_by": "quarter", "counted_at": noon, "clicks": 30}
+        order = {"model": "paid", "occurred_at": noon, "conversion_id": uuid7(0)[1], "credits": 1_000_000}
+        told_facts.put(world.store, "click_rollups", [{**common, **clicks}])
+        told_facts.put(world.store, "order_shares", [{**common, **order}])
+        told_facts.put(world.store, "derived_days", [{**common, "day": day, "generation": GENERATION - older}])
+        form = {"day": day, "generation": ORDER_GENERATION - older}
+        told_facts.put(world.store, "derived_order_days", [{**common, **form}])
+        body = await told(brand, "funnel", **query)
+        steps = {step["step"]: step["count"] for step in body["steps"]}
+        assert (steps["clicks"], steps["conversions"], body["run_id"], body["order_run_id"]) == found
 
 
 async def test_the_statements_run_on_a_server_too(served_store: Store) -> None:
