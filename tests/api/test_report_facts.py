@@ -163,7 +163,7 @@ async def test_every_filter_of_every_report_holds_and_no_report_tells_of_another
     filters += [{"creator_id": world.links[-1]["creator_id"], "campaign_id": link["campaign_id"]}]
     for number, (wanted, is_test) in enumerate(product(filters, (False, True))):
         place = (number + is_test) % 2
-        from_ms = parse_rfc3339(chance.choice(("2026-03-28T00:00:00Z", "2026-03-29T01:15:00Z")))
+        from_ms = parse_rfc3339(chance.choice(("2026-03-28T00:00:00Z", "2026-03-29T00:15:00Z")))
         to_ms = parse_rfc3339(chance.choice(("2026-10-25T23:15:00Z", "2026-11-25T00:00:00Z")))
         asked = Asked(from_ms, to_ms, chance.choice(BY), chance.choice(MODELS), is_test, **wanted)
         how = {"by": asked.by, "model": asked.model, "is_test": is_test}
@@ -344,9 +344,9 @@ def put_days(store: Store, organization_id: str, first: date, creators: Iterable
             for reason, count in (("", valid), ("declared_bot", clicks - valid)):
                 row = {"creator_id": creator.creator_id, "counted_at": noon, "invalid_reason": reason, "clicks": count}
                 counts.append({**common, "counted_by": "all", **row})
-            for _ in range(bought):
+            for left_out in (*[""] * bought, "unconfirmed"):
                 own = {**common, "occurred_at": noon, "conversion_id": uuid7(0)[1]}
-                orders.append({**own, "non_billable_reason": ""})
+                orders.append({**own, "non_billable_reason": left_out})
                 touch = {"place": 1, "creator_id": creator.creator_id, "paid_credits": 1_000_000, "outcome": "paid"}
                 touches.append({**own, **touch})
     pointers = [{**common, "day": day, "generation": ORDER_GENERATION} for day in sorted(days)]

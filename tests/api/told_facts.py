@@ -122,8 +122,8 @@ def _order(
             )
     has_amounts = number % 7 != 0
     revenue = chance.randrange(1, 10**9) if has_amounts else None
-    base = chance.randrange(revenue + 1) if revenue else None
-    refunded = chance.randrange(revenue) if revenue and number % 3 == 0 else 0
+    base = chance.randrange(revenue + 1) if revenue else 4_900 if number % 2 else None  # merchandise may be told alone
+    refunded = chance.randrange(revenue or 4_900) if number % 3 == 0 else 0
     is_test, is_unconfirmed = number % 11 == 0, number % 13 == 0
     unattributed = "" if touches else chance.choice(("no_touch", "outside_window"))
     return {
@@ -321,7 +321,7 @@ def _part(order: Mapping[str, Any], so_far: int, share: int) -> dict[str, int]:
     return {
         "credits": share,
         "revenue_micros": (order["revenue_cents"] or 0) * share,
-        "refunded_micros": order["refunded_cents"] * share,
+        "refunded_micros": 0 if order["revenue_cents"] is None else order["refunded_cents"] * share,
         "net_revenue_micros": (order["net_revenue_cents"] or 0) * share,
         "commission_base_micros": (order["commission_base_cents"] or 0) * share,
         "net_base_micros": net_base * (so_far + share) // 1_000_000 - net_base * so_far // 1_000_000,
@@ -344,7 +344,7 @@ def _told(found: Sequence[Any], asked: Asked) -> dict[str, Any]:
             continue
         orders[order["conversion_id"]] = (order, is_credited)
         credits += share["credits"]
-        if order["revenue_cents"] is not None:
+        if order["revenue_cents"] is not None or order["commission_base_cents"] is not None:
             summed = amounts.setdefault(order["currency"], Counter())
             for name, value in share.items():
                 summed[name] += value

@@ -34,7 +34,6 @@ ordered as (
     where
         organization_id = {organization_id:String}
         and model = {model:String}
-        and place > 0
         and occurred_at >= fromUnixTimestamp64Milli({scan_from_ms:Int64}, 'UTC')
         and occurred_at < fromUnixTimestamp64Milli({scan_to_ms:Int64}, 'UTC')
         and run_id = {order_runs:Array(UInt64)}[toInt32(toDate(occurred_at)) - {first_day:Int32} + 1]
