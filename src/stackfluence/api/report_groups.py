@@ -117,14 +117,16 @@ def _counted(span: ReportSpan, grouping: Grouping) -> dict[str, Any]:
     That is what has fewest rows of all that tells apart what is asked for. Counts of a whole day can't be cut.
     """
     is_narrowed = bool(span.filters.link_id or span.filters.creator_id or span.filters.campaign_id)
+    counted_by = grouping.group_by if grouping.group_by in ("country", "device", "in_app_browser") else "link"
     if grouping.group_by in ("period", "total", "reason") and not is_narrowed:
-        return {"counted_by": "quarter", "split_days": []}
-    if grouping.group_by in ("country", "device", "in_app_browser") and is_narrowed:
-        return {"counted_by": "all", "split_days": []}
+        counted_by = "quarter"
+    if counted_by != "link" and is_narrowed:
+        counted_by = "all"
+    if counted_by in ("quarter", "all"):
+        return {"counted_by": counted_by, "split_days": []}
     ends_ms = (span.from_ms, span.to_ms, *(start * 1000 for start in grouping.periods))
     split = sorted({day_of(end_ms) for end_ms in ends_ms if end_ms % DAY_MS})
-    is_by_click = grouping.group_by in ("country", "device", "in_app_browser")
-    return {"counted_by": grouping.group_by if is_by_click else "link", "split_days": split}
+    return {"counted_by": counted_by, "split_days": split}
 
 
 def _silent(bought: Bought, clicked: set[str], after: Place) -> list[Group]:
