@@ -18,6 +18,9 @@ NAMES = (
     "bots",
     "snippet",
     "oracle",
+    "derive",
+    "reports",
+    "plain",
 )
 
 
