@@ -1,4 +1,4 @@
-"""Derivation: what the clicks of a day mean, by the .sql files of this folder from 010 to 097, in their order.
+"""Derivation: what the clicks of a day mean, by the .sql files of this folder from 010 to 099, in their order.
 
 What orders mean is derived by `orders.py`, from 110 on.
 
