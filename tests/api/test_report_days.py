@@ -105,6 +105,7 @@ async def test_what_runs_derive_is_told_on_its_day_and_the_rest_waits(
 
     with monkeypatch.context() as patch:
         patch.delitem(report_late.SQL, "count_late")
+        patch.setattr("stackfluence.api.report_facts.now_ms", lambda: parse_rfc3339("2026-11-25T00:00:00Z"))
         days_over = await told(orders, "breakdown", to="2026-11-23")
         assert days_over["not_derived"] == 0, "rows of days that are over are only counted"
 

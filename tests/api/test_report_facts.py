@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 from collections import Counter
@@ -17,12 +18,11 @@ import pytest
 import pytest_asyncio
 
 from stackfluence.api import Core, create_api
-from stackfluence.api.report_groups import Grouping, read_clicks, read_orders
+from stackfluence.api.report_pieces import Pieces
 from stackfluence.api.report_totals import MAX_POINTS
 from stackfluence.catalog import open_catalog
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.clock import parse_rfc3339, rfc3339, uuid7
-from stackfluence.events.feed import Filters
 from stackfluence.events.store import Store
 from stackfluence.facts import create_tables
 from stackfluence.facts.derive import GENERATION
@@ -44,6 +44,7 @@ BY = ("order_day", "click_day")
 class World:
     """Two organizations with the same ids, and what each was told."""
 
+    core: Core
     store: Store
     brands: tuple[Brand, Brand]
     told: tuple[Told, Told]
@@ -55,24 +56,32 @@ class World:
 async def world(
     migrated_sqlite: Path, engine_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
-    """Put the facts of two organizations into one store; the second knows nothing of the first one's links."""
-    folder = tmp_path_factory.mktemp("reports")
-    shutil.copyfile(migrated_sqlite, folder / "catalog.sqlite")
-    catalog = open_catalog(f"sqlite+aiosqlite:///{folder / 'catalog.sqlite'}")
     store = Store(engine_url, "test_reports")
     store.create_schema()
     create_tables(store)
-    api = create_api(Core(Settings(data_dir=str(folder), **SETTINGS), catalog, ClickIdKeys({1: SECRET}, 720), store))
+    try:
+        async with told_of(store, migrated_sqlite, tmp_path_factory.mktemp("reports")) as made:
+            yield made
+    finally:
+        drop(store)
+
+
+@contextlib.asynccontextmanager
+async def told_of(store: Store, migrated_sqlite: Path, folder: Path) -> AsyncIterator[World]:
+    """Put the facts of two organizations into one store; the second knows nothing of the first one's links."""
+    shutil.copyfile(migrated_sqlite, folder / "catalog.sqlite")
+    catalog = open_catalog(f"sqlite+aiosqlite:///{folder / 'catalog.sqlite'}")
+    core = Core(Settings(data_dir=str(folder), **SETTINGS), catalog, ClickIdKeys({1: SECRET}, 720), store)
+    api = create_api(core)
     async with await add_brand(api, catalog, "Brand") as brand, await add_brand(api, catalog, "Other") as other:
         try:
             links, posts = await _links(brand)
             told = (make_facts(1, links), make_facts(2, links))
             for seed, (one, facts) in enumerate(zip((brand, other), told, strict=True), start=11):
                 put_facts(store, one.keys.organization_id, facts, make_facts(seed, links))
-            yield World(store, (brand, other), told, links, posts)
+            yield World(core, store, (brand, other), told, links, posts)
         finally:
             await catalog.close()
-            drop(store)
 
 
 async def _links(brand: Brand) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -432,13 +441,36 @@ async def test_unusual_days_are_those_far_from_the_median_of_the_four_weeks_befo
     assert (await told(brand, "anomalies", **partly))["items"] == [], "no whole day is asked for"
 
 
+async def test_it_makes_no_difference_what_is_kept_and_how_much_is_read_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brand, (first, last) = world.brands[0], (world.links[0], world.links[-1])
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("timeseries", {"grain": "day", "time_zone": "Europe/Berlin", "model": "linear"}),
+        ("timeseries", {"grain": "week", "creator_id": first["creator_id"], "by": "click_day"}),
+        ("breakdown", {"group_by": "kind", "model": "time_decay", "time_zone": "Asia/Kathmandu", "limit": 1}),
+        ("breakdown", {"group_by": "country", "campaign_id": last["campaign_id"]}),
+        ("breakdown", {"group_by": "reason", "is_test": True}),
+        ("funnel", {"by": "click_day", "model": "position_based"}),
+        ("customers", {}),
+    ]
+    before = [await told(brand, report, **query) for report, query in asked]
+    monkeypatch.setattr("stackfluence.api.report_pieces.AT_ONCE", 3)
+    monkeypatch.setattr("stackfluence.api.report_sums.DENSE_CELLS", 0)
+    monkeypatch.setattr(world.core, "pieces", Pieces(most_bytes=20_000))
+    for _ in range(2):
+        for (report, query), answer in zip(asked, before, strict=True):
+            assert await told(brand, report, **query) == answer, (report, query)
+    assert world.core.pieces.size <= 20_000
+
+
 async def test_days_of_an_older_form_are_in_no_report_before_they_are_derived_again(world: World) -> None:
     brand, day = world.brands[1], date(2028, 3, 1)
     query = {"from": "2028-03-01", "to": "2028-03-02"}
     for run_id, older, found in ((7, 1, (0, 0, 0, 0)), (8, 0, (30, 1, 8, 8))):
         common = {"organization_id": brand.keys.organization_id, "run_id": run_id}
         noon = datetime.combine(day, time(12), UTC)
-        clicks = {"counted_by": "quarter", "counted_at": noon, "clicks": 30}
+        clicks = {"counted_by": "device", "counted_at": noon, "clicks": 30}
         order = {"model": "paid", "occurred_at": noon, "conversion_id": uuid7(0)[1], "credits": 1_000_000}
         told_facts.put(world.store, "click_rollups", [{**common, **clicks}])
         told_facts.put(world.store, "order_shares", [{**common, **order}])
@@ -450,36 +482,16 @@ async def test_days_of_an_older_form_are_in_no_report_before_they_are_derived_ag
         assert (steps["clicks"], steps["conversions"], body["run_id"], body["order_run_id"]) == found
 
 
-async def test_the_statements_run_on_a_server_too(served_store: Store) -> None:
+async def test_a_server_tells_the_same(
+    served_store: Store, migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create_tables(served_store)
-    links = [{"id": f"lnk_{n:010d}", "creator_id": "crt_0000000001", "campaign_id": "cmp_0000000001"} for n in range(3)]
-    facts = make_facts(1, links)
-    put_facts(served_store, "org_0000001", facts, make_facts(2, links))
-    parameters = {
-        **Filters(from_ms=WHOLE[0], to_ms=WHOLE[1], is_test=False).subject(),
-        "organization_id": "org_0000001",
-        "scan_from_ms": WHOLE[0],
-        "scan_to_ms": WHOLE[1],
-        "moment": "occurred_at",
-        "model": "linear",
-        "first_day": 0,
-        "click_runs": [2] * 30_000,
-        "order_runs": [2] * 30_000,
-        "counted_by": "link",
-        "split_days": [date(2026, 3, 28), date(2026, 11, 20)],
-    }
-    grouping = Grouping("kind", links={links[0]["id"]: "paid"}, other="organic")
-    rows = read_clicks(served_store, grouping, parameters, 10)
-    found = {row["group_key"]: row["gross"] for row in rows}
-    paid = sum(click["link_id"] == links[0]["id"] and not click["is_test"] for click in facts.clicks)
-    whole = sum(not click["is_test"] for click in facts.clicks)
-    assert found == {"paid": paid, "organic": whole - paid}
-    _, groups = read_orders(served_store, grouping, parameters)
-    assert set(groups) == {(False, "paid"), (False, "organic"), (False, ""), (True, "")}
-    for is_test in (False, True):
-        asked = {**parameters, "is_test": is_test}
-        total, groups = read_orders(served_store, Grouping("total"), asked)
-        assert set(groups) == {(False, "")}
-        assert sorted(total) == sorted(groups[False, ""])
-        (row,) = read_clicks(served_store, Grouping("total"), asked, 10)
-        assert row["gross"] == sum(click["is_test"] == is_test for click in facts.clicks)
+    async with told_of(served_store, migrated_sqlite, tmp_path) as world:
+        for group_by, by, zone in (("kind", "order_day", "UTC"), ("country", "click_day", "Asia/Kathmandu")):
+            asked = Asked(*WHOLE, by, "linear", False)
+            span = {"from": rfc3339(WHOLE[0]), "to": rfc3339(WHOLE[1]), "time_zone": zone}
+            body = await told(world.brands[0], "breakdown", group_by=group_by, by=by, model="linear", **span)
+            assert rows_of(body["items"]) == expected(world.told[0], asked, group_of(world, True, group_by))
+        whole = expected(world.told[0], Asked(*WHOLE, "order_day", "paid", True), lambda *_: "")
+        tests = await told(world.brands[0], "timeseries", grain="month", is_test=True)
+        assert rows_of([{"group": "", **tests["total"]}]) == whole

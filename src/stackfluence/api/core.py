@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from stackfluence.api.report_pieces import Pieces
 from stackfluence.catalog import Catalog
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.errors import Unavailable
@@ -19,6 +20,7 @@ class Core:
     catalog: Catalog
     click_ids: ClickIdKeys
     store: Store | None = None
+    pieces: Pieces = field(default_factory=Pieces)
 
     @property
     def events(self) -> Store:

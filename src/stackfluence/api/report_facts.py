@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from stackfluence.clock import now_ms
 from stackfluence.events.feed import LATEST_MS
 from stackfluence.events.statements import read_statements
 from stackfluence.facts import day_ms
+from stackfluence.facts.derive import FINAL_AFTER_MS
 
 SQL = read_statements(Path(__file__).with_name("report_facts.sql"))
 COUNTED_FROM = 2  # the first form of a click's facts that is counted as reports read it
@@ -78,14 +79,16 @@ class Counts(Told):
 class Runs:
     """Which run is read for each day from `first_day` on, 0 for none.
 
-    Of clicks also how many rows each read; days from `open_from_ms` on still change.
+    Of clicks also how many rows each read, and how many are stored of the span's days that end up to `over_ms`, which
+    hardly change any more.
     """
 
     first_day: date
     click_runs: list[int]
     click_rows: list[int]
-    open_from_ms: int
     order_runs: list[int]
+    over_ms: int
+    stored_rows: int
     last_run: int
     last_order_run: int
     now_ms: int
@@ -106,23 +109,26 @@ async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, 
     moment = now_ms()
     asked = {"organization_id": reading.organization_id, "now_ms": moment}
     span_days = {"from_day": day_of(span.from_ms), "to_day": day_of(span.to_ms - 1)}
-    order_days = {"from_day": first, "to_day": last, "shared_from": SHARED_FROM}
-    clicks, orders = await asyncio.gather(
-        reading.core.events.read(SQL["click_runs"], **asked, **span_days, last_run=last_run, counted_from=COUNTED_FROM),
+    order_days = {"from_day": first, "to_day": last}
+    begin_ms, end_ms = day_ms(day_of(span.from_ms)), day_ms(day_of(span.to_ms + DAY_MS - 1))
+    over_ms = max(begin_ms, min(end_ms, day_ms(day_of(moment - FINAL_AFTER_MS))))
+    whose = {"organization_id": reading.organization_id, "from_ms": begin_ms, "to_ms": over_ms}
+    clicks, orders, (stored,) = await asyncio.gather(
+        reading.core.events.read(SQL["click_runs"], **asked, **span_days, last_run=last_run),
         reading.core.events.read(SQL["order_runs"], **asked, **order_days, last_run=last_order_run),
+        reading.core.events.read(SQL["count_click_rows"], **whose),
     )
     days = (last - first).days + 1
     click_runs, click_rows, order_runs = ([0] * days for _ in range(3))
-    open_from = first
     for row in clicks:
-        place = (row["day"] - first).days
-        click_runs[place], click_rows[place] = row["newest_run"], row["read_rows"]
-        if row["is_settled"]:
-            open_from = max(open_from, row["day"] + timedelta(days=1))
+        if row["generation"] >= COUNTED_FROM:
+            place = (row["day"] - first).days
+            click_runs[place], click_rows[place] = row["run_id"], row["click_rows"]
     for row in orders:
-        order_runs[(row["day"] - first).days] = row["newest_run"]
+        if row["generation"] >= SHARED_FROM:
+            order_runs[(row["day"] - first).days] = row["run_id"]
     newest = max(click_runs), max(order_runs)
-    return Runs(first, click_runs, click_rows, day_ms(open_from), order_runs, *newest, moment)
+    return Runs(first, click_runs, click_rows, order_runs, over_ms, stored["click_rows"], *newest, moment)
 
 
 def about(span: ReportSpan, asked: ReportQuery, runs: Runs, not_derived: Mapping[int, int]) -> dict[str, Any]:

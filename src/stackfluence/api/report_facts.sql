@@ -1,12 +1,11 @@
 -- name: click_runs
 -- Which run is read for each day of a time span (UTC, of the click): the newest up to {last_run} that hasn't expired.
--- Days of the form before {counted_from} were never counted as reports count, so they aren't derived. Every statement
--- of a report is bound to these runs, so that all are of one moment.
+-- Every statement of a report is bound to these runs, so that all are of one moment.
 select
     day,
-    max(run_id) as newest_run,
-    argMax(is_final, run_id) as is_settled,
-    argMax(click_rows, run_id) as read_rows
+    run_id,
+    generation,
+    click_rows
 from derived_days
 where
     organization_id = {organization_id:String}
@@ -14,15 +13,16 @@ where
     and day <= {to_day:Date}
     and run_id <= {last_run:UInt64}
     and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
-group by day
-having argMax(generation, run_id) >= {counted_from:UInt16};
+order by run_id desc
+limit 1 by day
+settings max_threads = 1;
 
 -- name: order_runs
 -- Which run is read for each day of a time span (UTC, of the order): the newest up to {last_run} that hasn't expired.
--- Days of the form before {shared_from} have no shares, so nothing of them is read.
 select
     day,
-    max(run_id) as newest_run
+    run_id,
+    generation
 from derived_order_days
 where
     organization_id = {organization_id:String}
@@ -30,127 +30,105 @@ where
     and day <= {to_day:Date}
     and run_id <= {last_run:UInt64}
     and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
-group by day
-having argMax(generation, run_id) >= {shared_from:UInt16};
+order by run_id desc
+limit 1 by day
+settings max_threads = 1;
 
--- name: create_link_groups
--- The groups that only the catalog knows links by: post, platform, organic or paid.
-create or replace temporary table link_groups (
-    link_id String,
-    group_key String
-) engine = Memory;
+-- name: count_click_rows
+-- How many rows of clicks there are of whole days: the index alone says it. Where runs read as many, none is late.
+select count() as click_rows
+from events
+where
+    organization_id = {organization_id:String}
+    and event_type = 'click'
+    and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+    and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+settings max_threads = 1;
 
--- name: drop_link_groups
--- A connection goes back as it came.
-drop temporary table if exists link_groups;
-
--- name: count_clicks
--- An organization's clicks of a time span by a column or one of the names at the top, largest gross first, those behind
--- a place. `parts` add up to all that is told of a group: each click stands in one of them. Days that a period's end
--- cuts, {split_days}, are read as they were counted by quarters of an hour, the others {counted_by} what tells apart
--- enough. (The engine looks only at the names that are used, and groups by numbers in half the time.)
+-- name: read_click_counts
+-- An organization's clicks by a column or one of the names at the top, slice by slice: each begins at one of {cuts},
+-- seconds since 1970, and is read of the run beside it; of run 0 there is nothing. `part` says what came of clicks.
 with
 
-links as (
-    select arraySort(groupArray((link_id, group_key))) as pairs
-    from link_groups
-),
-
-roundDown(toInt64(toUnixTimestamp(counted_at)), {periods:Array(Int64)}) as period,
 if(invalid_reason = '', 'valid', toString(invalid_reason)) as reason,
-transform( -- noqa: ST03
-    link_id, (select pairs.1 as ids from links), (select pairs.2 as names from links),
-    if(link_id = '', '', {other_group:String})
-) as catalog_group,
-'' as total,
-
-counted as (
-    select
-        toString(any({group_by:Identifier})) as group_key,
-        toString(any(invalid_reason)) as part_invalid,
-        toString(any(unqualified_reason)) as part_unqualified,
-        any(arrival_stage != 'measured') as has_arrived,
-        sum(clicks) as part_clicks,
-        sum(pageviews) as part_pageviews
-    from click_rollups
-    where
-        organization_id = {organization_id:String}
-        and (
-            (counted_by = {counted_by:String} and toDate(counted_at) not in {split_days:Array(Date)})
-            or (counted_by = 'all' and toDate(counted_at) in {split_days:Array(Date)})
-        )
-        and counted_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
-        and counted_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
-        and run_id = {click_runs:Array(UInt64)}[toInt32(toDate(counted_at)) - {first_day:Int32} + 1]
-        and is_test = {is_test:Bool}
-        and ({link_id:String} = '' or link_id = {link_id:String})
-        and ({creator_id:String} = '' or creator_id = {creator_id:String})
-        and ({campaign_id:String} = '' or campaign_id = {campaign_id:String})
-    group by
-        cityHash64({group_by:Identifier}), cityHash64(invalid_reason), cityHash64(unqualified_reason),
-        cityHash64(arrival_stage)
-)
+'' as nothing,
+roundDown(toInt64(toUnixTimestamp(counted_at)), {cuts:Array(Int64)}) as begins_at_s
 
 select
-    group_key,
-    sum(part_clicks) as gross,
-    groupArray((part_invalid, part_unqualified, has_arrived, part_clicks, part_pageviews)) as parts
-from counted
-group by group_key
-having
-    gross < {after_gross:UInt64}
-    or (gross = {after_gross:UInt64} and not {after_nobody:Bool} and group_key > {after_group:String})
-order by gross desc, group_key asc
-limit {limit:UInt32};
+    begins_at_s,
+    toLowCardinality(toString({key:Identifier})) as piece_key,
+    toLowCardinality(toJSONString((
+        toString(invalid_reason), toString(unqualified_reason), arrival_stage != 'measured'
+    ))) as part,
+    toInt64(sum(clicks)) as part_clicks,
+    toInt64(sum(pageviews)) as part_pageviews
+from click_rollups
+where
+    organization_id = {organization_id:String}
+    and counted_by = {counted_by:String}
+    and counted_at >= toDateTime({cuts:Array(Int64)}[1], 'UTC')
+    and counted_at < toDateTime({end_s:Int64}, 'UTC')
+    and run_id = transform(begins_at_s, {cuts:Array(Int64)}, {runs:Array(UInt64)}, toUInt64(0))
+    and is_test = {is_test:Bool}
+    and ({link_id:String} = '' or link_id = {link_id:String})
+    and ({creator_id:String} = '' or creator_id = {creator_id:String})
+    and ({campaign_id:String} = '' or campaign_id = {campaign_id:String})
+group by begins_at_s, piece_key, part
+order by begins_at_s
+settings output_format_arrow_low_cardinality_as_dictionary = 1;
 
--- name: count_orders
--- An organization's orders of a time span by a column or one of the names at the top, and once more all together
--- (`is_total`). One stands in the group of each touch that is credited with it by the model, or with nobody; its
--- amounts are shared by credits, millionths of the order, so that they add up to the order's exactly.
+-- name: read_order_shares
+-- An organization's orders in the same way: one row per touch that is credited by the model, or of nobody. `order_place`
+-- tells the orders of a slice apart, `is_shared` those that have several rows. Amounts are shared by credits, millionths
+-- of the order, so that they add up to the order's exactly; each comes as billions and the rest, as 64 bits don't hold
+-- the sum of many.
 with
 
-links as (
-    select arraySort(groupArray((link_id, group_key))) as pairs
-    from link_groups
-),
-
-roundDown(toInt64(toUnixTimestamp({moment:Identifier})), {periods:Array(Int64)}) as period,
-transform( -- noqa: ST03
-    link_id, (select pairs.1 as ids from links), (select pairs.2 as names from links),
-    if(link_id = '', '', {other_group:String})
-) as catalog_group,
 if(has_click, 'valid', '') as reason,
-'' as total
+'' as nothing,
+roundDown(toInt64(toUnixTimestamp(occurred_at)), {cuts:Array(Int64)}) as begins_at_s,
+[
+    toInt128(revenue_cents) * credits,
+    toInt128(refunded_cents) * credits,
+    toInt128(net_revenue_cents) * credits,
+    toInt128(commission_base_cents) * credits,
+    toInt128(net_base_micros)
+] as micros,
+arrayMap(amount -> toInt64(intDiv(amount, 1000000000)), micros) as billions,
+arrayMap(amount -> toInt64(amount % 1000000000), micros) as rests
 
 select
-    grouping(is_nobody) = 1 as is_total,
-    {group_by:Identifier} as group_key,
-    place = 0 as is_nobody,
-    toString(conversion_type) as part_type,
-    toString(currency) as part_currency,
-    toString(uncredited_reason) as part_uncredited,
-    if({is_test:Bool}, '', toString(left_out_reason)) as part_left_out,
-    uniqExact(conversion_id) as part_orders,
-    sum(credits) as part_credits,
-    sum(toInt128(revenue_cents) * credits) as revenue_micros,
-    sum(toInt128(refunded_cents) * credits) as refunded_micros,
-    sum(toInt128(net_revenue_cents) * credits) as net_revenue_micros,
-    sum(toInt128(commission_base_cents) * credits) as commission_base_micros,
-    sum(toInt128(net_base_micros)) as part_net_base_micros
+    begins_at_s,
+    toLowCardinality(toString({key:Identifier})) as piece_key,
+    toLowCardinality(toJSONString((
+        toString(conversion_type), toString(currency), toString(uncredited_reason),
+        if({is_test:Bool}, '', toString(left_out_reason))
+    ))) as part,
+    toInt64(place = 0) as is_nobody,
+    toUnixTimestamp64Milli({moment:Identifier}) as counted_at_ms,
+    toInt64(dense_rank() over (partition by begins_at_s order by conversion_id asc)) as order_place,
+    toInt64(count() over (partition by begins_at_s, conversion_id) > 1) as is_shared,
+    toInt64(credits) as part_credits,
+    billions[1] as revenue_billions,
+    billions[2] as refunded_billions,
+    billions[3] as net_revenue_billions,
+    billions[4] as commission_base_billions,
+    billions[5] as net_base_billions,
+    rests[1] as revenue_rest,
+    rests[2] as refunded_rest,
+    rests[3] as net_revenue_rest,
+    rests[4] as commission_base_rest,
+    rests[5] as net_base_rest
 from order_shares
 where
     organization_id = {organization_id:String}
     and model = {model:String}
-    and occurred_at >= fromUnixTimestamp64Milli({scan_from_ms:Int64}, 'UTC')
-    and occurred_at < fromUnixTimestamp64Milli({scan_to_ms:Int64}, 'UTC')
-    and run_id = {order_runs:Array(UInt64)}[toInt32(toDate(occurred_at)) - {first_day:Int32} + 1]
-    and {moment:Identifier} >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
-    and {moment:Identifier} < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+    and occurred_at >= toDateTime64({cuts:Array(Int64)}[1], 3, 'UTC')
+    and occurred_at < toDateTime64({end_s:Int64}, 3, 'UTC')
+    and run_id = transform(begins_at_s, {cuts:Array(Int64)}, {runs:Array(UInt64)}, toUInt64(0))
     and (not {is_test:Bool} or is_test)
     and ({link_id:String} = '' or link_id = {link_id:String})
     and ({creator_id:String} = '' or creator_id = {creator_id:String})
     and ({campaign_id:String} = '' or campaign_id = {campaign_id:String})
-group by grouping sets (
-    (group_key, is_nobody, part_type, part_currency, part_uncredited, part_left_out),
-    (part_type, part_currency, part_uncredited, part_left_out)
-);
+order by begins_at_s
+settings output_format_arrow_low_cardinality_as_dictionary = 1;

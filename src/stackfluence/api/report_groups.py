@@ -1,27 +1,36 @@
-"""The groups of a report: clicks and orders are counted side by side, and put together by group."""
+"""The groups of a report: clicks and orders are added up side by side, and put together by group."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from stackfluence.api.access import Reading
+from stackfluence.api.core import Core
 from stackfluence.api.report_facts import SQL, ClickPart, Counts, Runs, subject_of, tell_clicks, tell_orders
-from stackfluence.api.report_query import DAY_MS, ReportQuery, ReportSpan, day_of
-from stackfluence.events.store import Row, Store
+from stackfluence.api.report_pieces import Kept, Rows, Slice
+from stackfluence.api.report_query import DAY_MS, ReportQuery, ReportSpan
+from stackfluence.api.report_sums import Sums, once_each
 
 MOST = (1 << 63) - 1  # more clicks than any group has
-ALL_GROUPS = (1 << 32) - 1  # what a statement's limit holds
-# what statements group by; what only the catalog knows by `links`
-COLUMNS = {
-    "period": "period",
-    "total": "total",
+DAY_S = DAY_MS // 1000
+BILLION = 1_000_000_000
+AMOUNTS = 5  # of an order; each has two numbers, the billions in it and the rest
+# what statements tell apart for each way to group; what only the catalog knows is told by link
+KEYS = {
+    "period": "nothing",
+    "total": "nothing",
     "creator": "creator_id",
     "campaign": "campaign_id",
     "link": "link_id",
+    "post": "link_id",
+    "kind": "link_id",
+    "platform": "link_id",
     "country": "country",
     "device": "device_class",
     "in_app_browser": "in_app_browser",
@@ -33,21 +42,25 @@ _WITH_NOBODY = ("period", "total", "customer_type")  # orders of nobody are in t
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """By what is counted: `links` are groups that only the catalog knows, by link; `other` is that of other links."""
+    """By what is counted: `links` are groups that only the catalog knows, by link; `other` is that of other links.
+
+    `periods` are where periods begin, in seconds since 1970.
+    """
 
     group_by: str
-    periods: Sequence[int] = (0,)
+    periods: Sequence[int] = ()
     links: Mapping[str, str] | None = None
     other: str = ""
     has_clicks: bool = True
 
-    def parameters(self) -> dict[str, Any]:
-        """Return what statements that group bind."""
-        return {
-            "group_by": COLUMNS[self.group_by] if self.links is None else "catalog_group",
-            "periods": list(self.periods),
-            "other_group": self.other,
-        }
+    def groups_of(self, sums: Sums, kept: Kept, rows: Rows, seconds: Rows) -> Rows:
+        """Return the group of each row in the numbers of sums: by its moment, or by its key."""
+        if self.periods:
+            codes = sums.groups.codes([str(period) for period in self.periods])
+            return codes[np.searchsorted(self.periods, seconds, "right") - 1]
+        keys, links = kept.keys.all, self.links
+        names = keys if links is None else [links.get(key, self.other if key else "") for key in keys]
+        return sums.groups.codes(names)[rows[:, 0]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +87,6 @@ class Group:
         return Counts(clicks=tell_clicks(self.click_parts), orders=tell_orders(self.order_parts))
 
 
-Bought = dict[tuple[bool, str], list[tuple[Any, ...]]]  # parts of orders by group, those of nobody apart
-
-
 async def count_groups(
     reading: Reading,
     span: ReportSpan,
@@ -87,89 +97,125 @@ async def count_groups(
     after: Place = Place(),
 ) -> tuple[Group, list[Group]]:
     """Return the total, and at most `limit` groups behind a place, with most clicks first."""
-    subject = subject_of(reading, span, asked)
-    store = reading.core.events
-
-    async def clicks_by(by: Grouping, limit: int, after: Place = Place()) -> list[Row]:
-        bound = {**subject, **runs.of_clicks(), **_counted(span, by)}
-        return await asyncio.to_thread(read_clicks, store, by, bound, limit, after) if by.has_clicks else []
-
-    of_orders = {**subject, **runs.of_orders()}
-    clicks, (total_orders, bought) = await asyncio.gather(
-        clicks_by(grouping, limit, after), asyncio.to_thread(read_orders, store, grouping, of_orders)
+    scanned, filters = subject_of(reading, span, asked), span.filters
+    whose = {
+        "organization_id": reading.organization_id,
+        "is_test": asked.is_test,
+        "link_id": filters.link_id,
+        "creator_id": filters.creator_id,
+        "campaign_id": filters.campaign_id,
+        "key": KEYS[grouping.group_by],
+    }
+    by_model = {**whose, "model": asked.model, "moment": scanned["moment"]}
+    scan_ms = scanned["scan_from_ms"], scanned["scan_to_ms"]
+    clicks, (orders, all_orders) = await asyncio.gather(
+        asyncio.to_thread(_add_clicks, reading.core, span, runs, grouping, whose),
+        asyncio.to_thread(_add_orders, reading.core, span, runs, grouping, by_model, scan_ms),
     )
-    is_all = grouping.group_by == "total" or (after == Place() and len(clicks) < limit)
-    whole = clicks if is_all else await clicks_by(replace(grouping, group_by="total", links=None), 1)
-    total = Group(click_parts=list(chain.from_iterable(row["parts"] for row in whole)), order_parts=total_orders)
-    found = [
-        Group(row["group_key"], False, row["gross"], row["parts"], bought.get((False, row["group_key"]), ()))
-        for row in clicks
-    ]
-    if len(found) < limit and bought:
-        clicked = clicks if is_all else await clicks_by(grouping, ALL_GROUPS)  # not all that have clicks are behind it
-        found += _silent(bought, {row["group_key"] for row in clicked}, after)
-    return total, found[:limit]
+    total = Group(click_parts=_click_parts(clicks.whole(), 0), order_parts=_order_parts(all_orders, 0))
+    return total, _page(clicks, orders, limit, after)
 
 
-def _counted(span: ReportSpan, grouping: Grouping) -> dict[str, Any]:
-    """Return by what the clicks are counted that are read, and the days that are read by quarters of an hour.
+def _add_clicks(core: Core, span: ReportSpan, runs: Runs, grouping: Grouping, whose: Mapping[str, Any]) -> Sums:
+    """Return clicks and pages seen by group and part. Raises StoreError."""
+    sums = Sums(columns=2)
+    if not grouping.has_clicks:
+        return sums
+    slices = _slices(span.from_ms // 1000, span.to_ms // 1000, grouping.periods, runs, runs.click_runs)
+    for counted_by, some in _counted(slices, grouping, whose):
+        parameters = {**whose, "counted_by": counted_by}
+        starts = np.array([each.from_s for each in some], dtype=np.int64)
+        for kept, rows, places in core.pieces.read(core.events, SQL["read_click_counts"], parameters, some):
+            groups = grouping.groups_of(sums, kept, rows, starts[places])
+            sums.add(groups, sums.parts_of(kept, rows), rows[:, 2:])
+    return sums
+
+
+def _add_orders(
+    core: Core,
+    span: ReportSpan,
+    runs: Runs,
+    grouping: Grouping,
+    whose: Mapping[str, Any],
+    scan_ms: tuple[int, int],
+) -> tuple[Sums, Sums]:
+    """Return orders, credits and amounts by group and part, and all by part. Raises StoreError.
+
+    Groups have twice their number, those of orders of nobody one more. Days are read whole: whether an order is of the
+    span, its moment says.
+    """
+    sums, distinct = Sums(columns=2 + 2 * AMOUNTS), Sums(columns=1)
+    from_s, to_s = scan_ms[0] // DAY_MS * DAY_S, -(-scan_ms[1] // DAY_MS) * DAY_S
+    slices = _slices(from_s, to_s, (), runs, runs.order_runs)
+    for kept, rows, places in core.pieces.read(core.events, SQL["read_order_shares"], whose, slices):
+        is_within = (rows[:, 3] >= span.from_ms) & (rows[:, 3] < span.to_ms)
+        rows, places = rows[is_within], places[is_within]
+        is_nobody, moments_ms, order_places, is_shared = rows[:, 2:6].T
+        groups = 2 * grouping.groups_of(sums, kept, rows, moments_ms // 1000)
+        if grouping.group_by not in _WITH_NOBODY:
+            groups += is_nobody
+        orders, parts = (places << 32) + order_places, sums.parts_of(kept, rows)
+        numbers = np.column_stack([once_each(groups, parts, orders, is_shared), rows[:, 6:]])
+        sums.add(groups, parts, numbers)
+        # what several groups share isn't several orders
+        none = np.zeros_like(groups)
+        distinct.add(none, parts, once_each(none, parts, orders, is_shared))
+    whole = sums.whole()
+    whole.rows[:, 2] = distinct.rows[:, 2]
+    return sums, whole
+
+
+def _slices(from_s: int, to_s: int, cuts: Iterable[int], runs: Runs, run_of_day: Sequence[int]) -> list[Slice]:
+    """Return a span cut at midnights (UTC) and where it is asked to."""
+    midnights = range(from_s // DAY_S * DAY_S + DAY_S, to_s, DAY_S)
+    ends = sorted({from_s, to_s, *midnights, *(cut for cut in cuts if from_s < cut < to_s)})
+    first_day = runs.of_clicks()["first_day"]
+    return [Slice(start, end, run_of_day[start // DAY_S - first_day]) for start, end in pairwise(ends)]
+
+
+def _counted(
+    slices: Sequence[Slice], grouping: Grouping, whose: Mapping[str, Any]
+) -> Iterator[tuple[str, Sequence[Slice]]]:
+    """Yield by what the clicks are counted that are read, and of which slices.
 
     That is what has fewest rows of all that tells apart what is asked for. Counts of a whole day can't be cut.
     """
-    is_narrowed = bool(span.filters.link_id or span.filters.creator_id or span.filters.campaign_id)
-    counted_by = grouping.group_by if grouping.group_by in ("country", "device", "in_app_browser") else "link"
-    if grouping.group_by in ("period", "total", "reason") and not is_narrowed:
-        counted_by = "quarter"
-    if counted_by != "link" and is_narrowed:
-        counted_by = "all"
-    if counted_by in ("quarter", "all"):
-        return {"counted_by": counted_by, "split_days": []}
-    ends_ms = (span.from_ms, span.to_ms, *(start * 1000 for start in grouping.periods))
-    split = sorted({day_of(end_ms) for end_ms in ends_ms if end_ms % DAY_MS})
-    return {"counted_by": counted_by, "split_days": split}
+    is_narrowed = bool(whose["link_id"] or whose["creator_id"] or whose["campaign_id"])
+    if grouping.group_by in ("country", "device", "in_app_browser"):
+        whole, cut = "all" if is_narrowed else grouping.group_by, "all"
+    elif grouping.group_by in ("period", "total", "reason") and not is_narrowed:
+        whole, cut = "device", "quarter"
+    else:
+        whole, cut = "link", "all"
+    for counted_by, is_whole in ((whole, True), (cut, False)):
+        some = [each for each in slices if (each.to_s - each.from_s == DAY_S) == is_whole]
+        if some:
+            yield counted_by, some
 
 
-def _silent(bought: Bought, clicked: set[str], after: Place) -> list[Group]:
-    """Return the groups behind a place that have orders and no clicks, those of nobody last."""
-    places = sorted(place for place in bought if place[0] or place[1] not in clicked)
-    if after.gross == 0:
-        places = [place for place in places if place > (after.is_nobody, after.group)]
-    return [Group(key, is_nobody, order_parts=bought[is_nobody, key]) for is_nobody, key in places]
+def _page(clicks: Sums, orders: Sums, limit: int, after: Place) -> list[Group]:
+    """Return at most `limit` groups behind a place."""
+    gross = clicks.by_group(0)
+    clicked = {(False, clicks.groups.all[group]): group for group in clicks.present()}
+    ordered = {(group % 2 == 1, orders.groups.all[group // 2]): group for group in orders.present()}
+    places = [(-int(gross[group]), *key) for key, group in clicked.items()]
+    places += [(0, *key) for key in ordered if key not in clicked]
+    behind = -after.gross, after.is_nobody, after.group
+    found = []
+    for less, is_nobody, name in sorted(place for place in places if place > behind)[:limit]:
+        click_parts = _click_parts(clicks, clicked.get((is_nobody, name)))
+        order_parts = _order_parts(orders, ordered.get((is_nobody, name)))
+        found.append(Group(name, is_nobody, -less, click_parts, order_parts))
+    return found
 
 
-def read_clicks(
-    store: Store, grouping: Grouping, parameters: Mapping[str, Any], limit: int, after: Place = Place()
-) -> list[Row]:
-    """Return at most `limit` groups of clicks behind a place. Raises StoreError."""
-    place = {"after_gross": after.gross, "after_nobody": after.is_nobody, "after_group": after.group}
-    return _read(store, "count_clicks", grouping, {**parameters, **place, "limit": limit})
+def _click_parts(sums: Sums, group: int | None) -> list[ClickPart]:
+    return [] if group is None else [(*words, *numbers) for words, numbers in sums.told(group)]
 
 
-def read_orders(
-    store: Store, grouping: Grouping, parameters: Mapping[str, Any]
-) -> tuple[list[tuple[Any, ...]], Bought]:
-    """Return the parts of all orders, and those of every group that has some. Raises StoreError."""
-    total: list[tuple[Any, ...]] = []
-    bought: Bought = {}
-    for row in _read(store, "count_orders", grouping, parameters):
-        is_total, key, is_nobody, *part = row.values()
-        if is_total:
-            total.append(tuple(part))
-        else:
-            place = bool(is_nobody) and grouping.group_by not in _WITH_NOBODY, str(key)
-            bought.setdefault(place, []).append(tuple(part))
-    return total, bought
-
-
-def _read(store: Store, name: str, grouping: Grouping, parameters: Mapping[str, Any]) -> list[Row]:
-    bound = {**parameters, **grouping.parameters()}
-    with store.session() as session:
-        if grouping.links is None:
-            return session.rows(SQL[name], **bound)
-        session.run(SQL["create_link_groups"])
-        try:
-            if grouping.links:
-                session.upload("link_groups", ("link_id", "group_key"), [list(pair) for pair in grouping.links.items()])
-            return session.rows(SQL[name], **bound)
-        finally:
-            session.run(SQL["drop_link_groups"])
+def _order_parts(sums: Sums, group: int | None) -> list[tuple[Any, ...]]:
+    parts = []
+    for words, (orders, credits, *halves) in [] if group is None else sums.told(group):
+        amounts = (some * BILLION + rest for some, rest in zip(halves[:AMOUNTS], halves[AMOUNTS:], strict=True))
+        parts.append((*words, orders, credits, *amounts))
+    return parts

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from stackfluence.api.access import Reading
 from stackfluence.api.report_facts import Runs
-from stackfluence.api.report_query import DAY_MS, ReportSpan, day_of
+from stackfluence.api.report_query import ReportSpan, day_of
 from stackfluence.catalog import load_horizon
 from stackfluence.events.statements import read_statements
-from stackfluence.facts import day_ms
 
 SQL = read_statements(Path(__file__).with_name("report_late.sql"))
 
@@ -22,10 +21,10 @@ async def count_not_derived(
 
     Of days that are over, mostly as many rows are stored as were read: then these aren't looked at.
     """
-    if not await _has_more(reading, span, runs):
-        if runs.open_from_ms >= span.to_ms:
+    if not _has_more(span, runs):
+        if runs.over_ms >= span.to_ms:
             return {}
-        span = span.within(max(span.from_ms, runs.open_from_ms), span.to_ms)
+        span = span.within(max(span.from_ms, runs.over_ms), span.to_ms)
     whose = {"organization_id": reading.organization_id}
     read = await reading.core.events.read(SQL["last_loads"], **whose, runs=sorted(set(runs.click_runs)))
     last_loads = {row["run_id"]: row["last_load"] for row in read}
@@ -43,12 +42,7 @@ async def count_not_derived(
     return {row["period_s"]: row["clicks"] for row in rows}
 
 
-async def _has_more(reading: Reading, span: ReportSpan, runs: Runs) -> bool:
+def _has_more(span: ReportSpan, runs: Runs) -> bool:
     """Return if there are other rows of clicks than were read, of the days of a span that are over."""
-    first, end = day_of(span.from_ms), day_of(min(span.to_ms, runs.open_from_ms) + DAY_MS - 1)
-    if first >= end:
-        return False
-    places = slice((first - runs.first_day).days, (end - runs.first_day).days)
-    asked = {"organization_id": reading.organization_id, "from_ms": day_ms(first), "to_ms": day_ms(end)}
-    (stored,) = await reading.core.events.read(SQL["count_click_rows"], **asked)
-    return bool(stored["click_rows"] != sum(runs.click_rows[places]))
+    first, end = ((day_of(at_ms) - runs.first_day).days for at_ms in (span.from_ms, runs.over_ms))
+    return runs.stored_rows != sum(runs.click_rows[first:end])

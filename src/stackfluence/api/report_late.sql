@@ -9,16 +9,6 @@ where
     and run_id in {runs:Array(UInt64)}
 group by run_id;
 
--- name: count_click_rows
--- How many rows of clicks there are of whole days: the index alone says it. Where runs read as many, none is late.
-select count() as click_rows
-from events
-where
-    organization_id = {organization_id:String}
-    and event_type = 'click'
-    and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
-    and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC');
-
 -- name: count_late
 -- How many rows of clicks no run has read which is read; mostly none, and then there is nothing to look at closer.
 select count() as late_rows
