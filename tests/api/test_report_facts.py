@@ -482,9 +482,7 @@ async def test_days_of_an_older_form_are_in_no_report_before_they_are_derived_ag
         assert (steps["clicks"], steps["conversions"], body["run_id"], body["order_run_id"]) == found
 
 
-async def test_a_server_tells_the_same(
-    served_store: Store, migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_tells_the_same(served_store: Store, migrated_sqlite: Path, tmp_path: Path) -> None:
     create_tables(served_store)
     async with told_of(served_store, migrated_sqlite, tmp_path) as world:
         for group_by, by, zone in (("kind", "order_day", "UTC"), ("country", "click_day", "Asia/Kathmandu")):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -122,6 +123,62 @@ def test_what_was_asked_for_last_is_kept_while_there_is_room(store: Store, reads
     for _ in range(2):
         assert len(told(none, store, days_of(1, 1, 1))) == 3
     assert (len(reads), none.size) == (6, 0)
+
+
+def test_what_nothing_is_known_of_takes_room_too(store: Store) -> None:
+    pieces = Pieces(most_bytes=60_000)
+    for number in range(40):
+        assert told(pieces, store, days_of(1, 1, 1), link_id=f"lnk_of_nobody_{number}") == {}
+    assert 50_000 < pieces.size <= 60_000
+
+
+def test_what_is_too_large_alone_takes_nobody_elses_room(
+    store: Store, reads: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = Pieces()
+    told(pieces, store, days_of(1, 1, 1), key="country")
+    pieces = Pieces(most_bytes=pieces.size)
+    told(pieces, store, days_of(1, 1, 1), key="country")
+    assert len(told(pieces, store, days_of(1, 1, 1))) == 3, "its three words are too many"
+    reads.clear()
+    told(pieces, store, days_of(1, 1, 1), key="country")
+    assert reads == []
+    monkeypatch.setattr("stackfluence.api.report_pieces.AT_ONCE", 1)
+    read = list(pieces.read(store, SQL["read_click_counts"], WHOSE, days_of(1, 1, 1) * 9))
+    (large,) = {kept for kept, *_ in read}
+    assert (len(read), pieces.size) == (27, 0)
+    assert large.size < 5_000, "no piece of it is kept, however many are read"
+
+
+def test_amounts_come_whole_also_below_zero(store: Store) -> None:
+    revenue, returned = 10**13 + 7, -(10**13) - 1
+    common = {
+        "organization_id": "org_0000000003",
+        "run_id": 1,
+        "link_id": "",
+        "model": "linear",
+        "occurred_at": datetime.fromtimestamp(FIRST_S + 60, UTC),
+        "touched_at": datetime.fromtimestamp(FIRST_S + 30, UTC),
+        "conversion_type": "purchase",
+        "currency": "EUR",
+        "revenue_cents": revenue,
+        "net_revenue_cents": returned,
+    }
+    two = {**common, "conversion_id": UUID(int=1), "link_id": "lnk_1"}
+    rows = [{**two, "place": 1, "credits": 333_333}, {**two, "place": 2, "credits": 666_667}]
+    put(store, "order_shares", [*rows, {**common, "conversion_id": UUID(int=2), "place": 0, "credits": 1_000_000}])
+    asked = {**WHOSE, "organization_id": "org_0000000003", "model": "linear", "moment": "touched_at"}
+    del asked["counted_by"]
+    ((kept, rows_read, _),) = Pieces().read(store, SQL["read_order_shares"], asked, days_of(1))
+    found = sorted(
+        (kept.keys.all[key], row[0], row[3], row[4], row[5] * 10**9 + row[10], row[7] * 10**9 + row[12])
+        for key, _, *row in rows_read.tolist()
+    )
+    assert found == [
+        ("", 1, 0, 1_000_000, revenue * 1_000_000, returned * 1_000_000),
+        ("lnk_1", 0, 1, 333_333, revenue * 333_333, returned * 333_333),
+        ("lnk_1", 0, 1, 666_667, revenue * 666_667, returned * 666_667),
+    ]
 
 
 def test_many_may_ask_at_once(store: Store, reads: list[list[int]]) -> None:

@@ -13,7 +13,7 @@ from stackfluence.api import traffic
 from stackfluence.api.access import Reading, Reads
 from stackfluence.api.fields import Told
 from stackfluence.api.paging import PageQuery, decode_cursor, encode_cursor
-from stackfluence.api.report_facts import NEWEST, Runs, about, read_runs, subject_of
+from stackfluence.api.report_facts import NEWEST, Runs, about, read_runs, scan_of
 from stackfluence.api.report_late import count_not_derived
 from stackfluence.api.report_query import (
     LAST_MS,
@@ -128,9 +128,15 @@ async def _found(
         day.to_ms + SETTLES_MS <= runs.now_ms and not not_derived.get(start, 0)
         for day, start in zip(days, starts, strict=True)
     ]
+    scan_from_ms, scan_to_ms, moment = scan_of(whole, asked.by)
     rows = await reading.core.events.read(
         SQL["find_anomalies"],
-        **subject_of(reading, whole, asked),
+        **whole.filters.subject(),
+        organization_id=reading.organization_id,
+        model=asked.model,
+        scan_from_ms=scan_from_ms,
+        scan_to_ms=scan_to_ms,
+        moment=moment,
         **(runs.of_clicks() | runs.of_orders()),
         **after,
         **_thresholds(),

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from stackfluence.api.access import Reading
 from stackfluence.api.fields import Told
-from stackfluence.api.report_query import DAY_MS, ReportQuery, ReportSpan, day_of
+from stackfluence.api.report_query import DAY_MS, By, ReportQuery, ReportSpan, day_of
 from stackfluence.clock import now_ms
 from stackfluence.events.feed import LATEST_MS
 from stackfluence.events.statements import read_statements
@@ -30,7 +30,6 @@ SHARED_FROM = 3  # the first form of an order's facts that says whose it is by e
 NEWEST = LATEST_MS  # more than any run's number
 WINDOW_MS = 30 * DAY_MS  # the longest attribution window that a policy may have
 SKEW_MS = 5 * 60_000  # how much later than its order a click may seem to be, by facts/130
-MICROS = 1_000_000  # credits are millionths of an order, amounts millionths of a currency's smallest unit
 
 ClickPart = tuple[str, str, bool, int, int]  # why invalid, why unqualified, if it arrived; clicks, pageviews
 
@@ -93,13 +92,18 @@ class Runs:
     last_order_run: int
     now_ms: int
 
+    @property
+    def first_number(self) -> int:
+        """How many days after 1970 began the first is."""
+        return (self.first_day - date(1970, 1, 1)).days
+
     def of_clicks(self) -> dict[str, Any]:
         """Return what statements that read clicks bind."""
-        return {"first_day": (self.first_day - date(1970, 1, 1)).days, "click_runs": self.click_runs}
+        return {"first_day": self.first_number, "click_runs": self.click_runs}
 
     def of_orders(self) -> dict[str, Any]:
         """Return what statements that read orders bind."""
-        return {"first_day": (self.first_day - date(1970, 1, 1)).days, "order_runs": self.order_runs}
+        return {"first_day": self.first_number, "order_runs": self.order_runs}
 
 
 async def read_runs(reading: Reading, span: ReportSpan, last_run: int = NEWEST, last_order_run: int = NEWEST) -> Runs:
@@ -146,18 +150,14 @@ def about(span: ReportSpan, asked: ReportQuery, runs: Runs, not_derived: Mapping
     }
 
 
-def subject_of(reading: Reading, span: ReportSpan, asked: ReportQuery) -> dict[str, Any]:
-    """Return the parameters of whom, of when and by which rule: orders of a click day may be placed a month later."""
-    is_by_click = asked.by == "click_day"
-    scan_from_ms = max(0, span.from_ms - SKEW_MS) if is_by_click else span.from_ms
-    return {
-        "organization_id": reading.organization_id,
-        **span.filters.subject(),
-        "scan_from_ms": scan_from_ms,
-        "scan_to_ms": span.to_ms + WINDOW_MS if is_by_click else span.to_ms,
-        "moment": "touched_at" if is_by_click else "occurred_at",
-        "model": asked.model,
-    }
+def scan_of(span: ReportSpan, by: By) -> tuple[int, int, str]:
+    """Return between which moments the orders of a span were placed, and which moment of theirs is in the span.
+
+    Orders of a click day may be placed a month later.
+    """
+    if by == "click_day":
+        return max(0, span.from_ms - SKEW_MS), span.to_ms + WINDOW_MS, "touched_at"
+    return span.from_ms, span.to_ms, "occurred_at"
 
 
 def tell_clicks(parts: Iterable[ClickPart]) -> ClickCounts:

@@ -78,10 +78,10 @@ order by begins_at_s
 settings output_format_arrow_low_cardinality_as_dictionary = 1;
 
 -- name: read_order_shares
--- An organization's orders in the same way: one row per touch that is credited by the model, or of nobody. `order_place`
--- tells the orders of a slice apart, `is_shared` those that have several rows. Amounts are shared by credits, millionths
--- of the order, so that they add up to the order's exactly; each comes as billions and the rest, as 64 bits don't hold
--- the sum of many.
+-- An organization's orders in the same way: one row per touch that is credited by the model, or of nobody.
+-- `order_place` tells the orders of a slice apart, `is_shared` those that have several rows. Amounts are shared by
+-- credits, millionths of the order, so that they add up to the order's exactly; each comes as billions and the rest, as
+-- 64 bits don't hold the sum of many. What reads it knows columns by their place.
 with
 
 if(has_click, 'valid', '') as reason,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from stackfluence.api.access import Reading
 from stackfluence.api.core import Core
-from stackfluence.api.report_facts import SQL, ClickPart, Counts, Runs, subject_of, tell_clicks, tell_orders
+from stackfluence.api.report_facts import SQL, ClickPart, Counts, Runs, scan_of, tell_clicks, tell_orders
 from stackfluence.api.report_pieces import Kept, Rows, Slice
 from stackfluence.api.report_query import DAY_MS, ReportQuery, ReportSpan
 from stackfluence.api.report_sums import Sums, once_each
@@ -20,7 +21,10 @@ from stackfluence.api.report_sums import Sums, once_each
 MOST = (1 << 63) - 1  # more clicks than any group has
 DAY_S = DAY_MS // 1000
 BILLION = 1_000_000_000
-AMOUNTS = 5  # of an order; each has two numbers, the billions in it and the rest
+ORDER_DAYS_AT_ONCE = 32  # each order has a row, so days of orders are larger than counts of clicks
+AMOUNTS = 5  # of an order; first the billions in each, then the rest of each
+# where a row of `read_order_shares` says if it is of nobody, when it was (two on which order it is), and what it adds
+NOBODY, MOMENT, NUMBERS = 2, 3, 6
 # what statements tell apart for each way to group; what only the catalog knows is told by link
 KEYS = {
     "period": "nothing",
@@ -97,20 +101,20 @@ async def count_groups(
     after: Place = Place(),
 ) -> tuple[Group, list[Group]]:
     """Return the total, and at most `limit` groups behind a place, with most clicks first."""
-    scanned, filters = subject_of(reading, span, asked), span.filters
+    scan_from_ms, scan_to_ms, moment = scan_of(span, asked.by)
     whose = {
         "organization_id": reading.organization_id,
         "is_test": asked.is_test,
-        "link_id": filters.link_id,
-        "creator_id": filters.creator_id,
-        "campaign_id": filters.campaign_id,
+        "link_id": span.filters.link_id,
+        "creator_id": span.filters.creator_id,
+        "campaign_id": span.filters.campaign_id,
         "key": KEYS[grouping.group_by],
     }
-    by_model = {**whose, "model": asked.model, "moment": scanned["moment"]}
-    scan_ms = scanned["scan_from_ms"], scanned["scan_to_ms"]
+    by_model = {**whose, "model": asked.model, "moment": moment}
+    core, run = reading.core, partial(asyncio.get_running_loop().run_in_executor, reading.core.pieces.threads)
     clicks, (orders, all_orders) = await asyncio.gather(
-        asyncio.to_thread(_add_clicks, reading.core, span, runs, grouping, whose),
-        asyncio.to_thread(_add_orders, reading.core, span, runs, grouping, by_model, scan_ms),
+        run(_add_clicks, core, span, runs, grouping, whose),
+        run(_add_orders, core, span, runs, grouping, by_model, (scan_from_ms, scan_to_ms)),
     )
     total = Group(click_parts=_click_parts(clicks.whole(), 0), order_parts=_order_parts(all_orders, 0))
     return total, _page(clicks, orders, limit, after)
@@ -136,7 +140,7 @@ def _add_orders(
     span: ReportSpan,
     runs: Runs,
     grouping: Grouping,
-    whose: Mapping[str, Any],
+    by_model: Mapping[str, Any],
     scan_ms: tuple[int, int],
 ) -> tuple[Sums, Sums]:
     """Return orders, credits and amounts by group and part, and all by part. Raises StoreError.
@@ -147,15 +151,16 @@ def _add_orders(
     sums, distinct = Sums(columns=2 + 2 * AMOUNTS), Sums(columns=1)
     from_s, to_s = scan_ms[0] // DAY_MS * DAY_S, -(-scan_ms[1] // DAY_MS) * DAY_S
     slices = _slices(from_s, to_s, (), runs, runs.order_runs)
-    for kept, rows, places in core.pieces.read(core.events, SQL["read_order_shares"], whose, slices):
-        is_within = (rows[:, 3] >= span.from_ms) & (rows[:, 3] < span.to_ms)
+    read = core.pieces.read(core.events, SQL["read_order_shares"], by_model, slices, ORDER_DAYS_AT_ONCE)
+    for kept, rows, places in read:
+        is_within = (rows[:, MOMENT] >= span.from_ms) & (rows[:, MOMENT] < span.to_ms)
         rows, places = rows[is_within], places[is_within]
-        is_nobody, moments_ms, order_places, is_shared = rows[:, 2:6].T
+        is_nobody, moments_ms, order_places, is_shared = rows[:, NOBODY:NUMBERS].T
         groups = 2 * grouping.groups_of(sums, kept, rows, moments_ms // 1000)
         if grouping.group_by not in _WITH_NOBODY:
             groups += is_nobody
         orders, parts = (places << 32) + order_places, sums.parts_of(kept, rows)
-        numbers = np.column_stack([once_each(groups, parts, orders, is_shared), rows[:, 6:]])
+        numbers = np.column_stack([once_each(groups, parts, orders, is_shared), rows[:, NUMBERS:]])
         sums.add(groups, parts, numbers)
         # what several groups share isn't several orders
         none = np.zeros_like(groups)
@@ -166,11 +171,11 @@ def _add_orders(
 
 
 def _slices(from_s: int, to_s: int, cuts: Iterable[int], runs: Runs, run_of_day: Sequence[int]) -> list[Slice]:
-    """Return a span cut at midnights (UTC) and where it is asked to."""
+    """Return what was derived of a span, cut at midnights (UTC) and where it is asked to."""
     midnights = range(from_s // DAY_S * DAY_S + DAY_S, to_s, DAY_S)
     ends = sorted({from_s, to_s, *midnights, *(cut for cut in cuts if from_s < cut < to_s)})
-    first_day = runs.of_clicks()["first_day"]
-    return [Slice(start, end, run_of_day[start // DAY_S - first_day]) for start, end in pairwise(ends)]
+    every = (Slice(start, end, run_of_day[start // DAY_S - runs.first_number]) for start, end in pairwise(ends))
+    return [each for each in every if each.run_id]
 
 
 def _counted(
@@ -215,7 +220,7 @@ def _click_parts(sums: Sums, group: int | None) -> list[ClickPart]:
 
 def _order_parts(sums: Sums, group: int | None) -> list[tuple[Any, ...]]:
     parts = []
-    for words, (orders, credits, *halves) in [] if group is None else sums.told(group):
-        amounts = (some * BILLION + rest for some, rest in zip(halves[:AMOUNTS], halves[AMOUNTS:], strict=True))
-        parts.append((*words, orders, credits, *amounts))
+    for words, (orders, credits, *amounts) in [] if group is None else sums.told(group):
+        both = zip(amounts[:AMOUNTS], amounts[AMOUNTS:], strict=True)
+        parts.append((*words, orders, credits, *(billions * BILLION + rest for billions, rest in both)))
     return parts

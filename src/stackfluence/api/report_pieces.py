@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -17,11 +18,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stackfluence.events.statements import Statement
-from stackfluence.events.store import Store
+from stackfluence.events.store import StatementFailed, Store
 
-MOST_BYTES = 256 << 20  # of all that is kept; a quarter of an organization of a million clicks a month takes a few MB
-AT_ONCE = 512  # pieces that are read and added up at a time: of whole days, somewhat over a year
-WORD_BYTES = 200  # what a word takes in either direction, roughly
+MOST_BYTES = 256 << 20  # of all that is kept
+AT_ONCE = 200  # pieces that are read and added up at a time, unless it is said otherwise: of whole days, half a year
+THREADS = 4  # reports that are added up at a time; a report has two sides
+# roughly what it takes to keep any kind, a piece of it even if that is empty, and a word in either direction
+KIND_BYTES, PIECE_BYTES, WORD_BYTES = 2_000, 500, 200
 
 Rows = NDArray[np.int64]
 
@@ -66,12 +69,14 @@ class Kept:
     @property
     def size(self) -> int:
         """How many bytes it takes, roughly."""
-        return self._bytes + WORD_BYTES * (len(self.keys.all) + len(self.parts.all))
+        words = len(self.keys.all) + len(self.parts.all)
+        return KIND_BYTES + self._bytes + PIECE_BYTES * len(self._pieces) + WORD_BYTES * words
 
     def missing(self, slices: Sequence[Slice]) -> list[Slice]:
         """Return those that have to be read: unknown ones, and those that another run was read for."""
         known = self._pieces
-        return [each for each in slices if known.get((each.from_s, each.to_s), _UNKNOWN)[0] != each.run_id]
+        found = ((each, known.get((each.from_s, each.to_s))) for each in slices)
+        return [each for each, piece in found if piece is None or piece[0] != each.run_id]
 
     def keep(self, of: Slice, rows: Rows) -> None:
         """Put a piece in place of what another run told."""
@@ -90,14 +95,12 @@ class Kept:
         self._bytes = 0
 
 
-_UNKNOWN: tuple[int, None] = (-1, None)
-
-
 class Pieces:
     """What is kept of all kinds; when room runs out, those asked for last. Safe from any thread."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="reports")
         self._lock = threading.Lock()
         self._kinds: OrderedDict[tuple[Any, ...], Kept] = OrderedDict()
 
@@ -105,25 +108,32 @@ class Pieces:
     def size(self) -> int:
         """How many bytes all that is kept takes, roughly."""
         with self._lock:
-            return sum(kept.size for kept in self._kinds.values())
+            return self._size()
 
     def read(
-        self, store: Store, statement: Statement, parameters: Mapping[str, Any], slices: Sequence[Slice]
+        self,
+        store: Store,
+        statement: Statement,
+        parameters: Mapping[str, Any],
+        slices: Sequence[Slice],
+        at_once: int = 0,
     ) -> Iterator[tuple[Kept, Rows, Rows]]:
-        """Yield what a statement tells of slices, some hundreds at a time: rows, and the place of each one's slice.
+        """Yield what a statement tells of slices, some at a time: rows, and the place of each one's slice.
 
         Reads those that aren't kept. All that comes is told with the words of the same `Kept`. Raises StoreError.
         """
-        kept = self._kept((statement.name, *sorted(parameters.items())))
-        for first in range(0, len(slices), AT_ONCE):
-            wanted = slices[first : first + AT_ONCE]
+        kind = (statement.name, *sorted(parameters.items()))
+        kept = self._kept(kind)
+        step = at_once or AT_ONCE
+        for first in range(0, len(slices), step):
+            wanted = slices[first : first + step]
             with kept.lock:
                 missing = kept.missing(wanted)
                 if missing:
                     _fill(kept, store, statement, parameters, missing)
                 rows, places = kept.rows(wanted)
                 if missing:
-                    self._make_room(kept)
+                    self._make_room(kind, kept)
             yield kept, rows, places + first
 
     def _kept(self, kind: tuple[Any, ...]) -> Kept:
@@ -132,15 +142,22 @@ class Pieces:
             self._kinds.move_to_end(kind)
             return kept
 
-    def _make_room(self, for_kept: Kept) -> None:
-        """Let kinds go that weren't asked for for longest; in the end the one that is read, if it alone is too much."""
+    def _make_room(self, kind: tuple[Any, ...], kept: Kept) -> None:
+        """Let kinds go that weren't asked for for longest. One that is too much alone makes none of them go."""
         with self._lock:
-            size = sum(kept.size for kept in self._kinds.values())
-            while size > self._most_bytes and self._kinds:
-                _, kept = self._kinds.popitem(last=False)
-                size -= kept.size
-                if kept is for_kept:
-                    kept.forget()
+            if self._kinds.get(kind) is not kept:
+                kept.forget()  # another made room meanwhile
+                return
+            if kept.size > self._most_bytes:
+                del self._kinds[kind]
+                kept.forget()
+            size = self._size()
+            while size > self._most_bytes:
+                _, oldest = self._kinds.popitem(last=False)
+                size -= oldest.size
+
+    def _size(self) -> int:
+        return sum(kept.size for kept in self._kinds.values())
 
 
 def _fill(
@@ -153,7 +170,10 @@ def _fill(
         told = session.raw(
             statement, "ArrowStream", **parameters, cuts=cuts, runs=[runs[cut] for cut in cuts], end_s=cuts[-1]
         )
-    table = pa.ipc.open_stream(told).read_all()
+    try:
+        table = pa.ipc.open_stream(told).read_all()
+    except pa.ArrowInvalid as error:  # a server that fails on the way ends its answer with what went wrong
+        raise StatementFailed(statement.name, None, str(error)) from None
     begins, keys, parts, *numbers = table.columns
     rows = np.column_stack(
         [_coded(keys, kept.keys), _coded(parts, kept.parts), *(column.to_numpy() for column in numbers)]

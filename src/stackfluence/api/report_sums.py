@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from stackfluence.api.report_pieces import Kept, Rows, Words
 
-DENSE_CELLS = 1 << 22  # a table of so many pairs of group and part costs less than sorting those that there are
+# a table of all pairs of group and part costs less than sorting those that there are, up to so many, and for each row
+DENSE_CELLS, DENSE_SHARE = 1 << 22, 64
 
 
 class Sums:
@@ -46,10 +48,16 @@ class Sums:
         """Return the groups that have rows, in order."""
         return [int(group) for group in np.unique(self.rows[:, 0])]
 
-    def told(self, group: int) -> list[tuple[list[Any], list[int]]]:
+    def told(self, group: int) -> list[tuple[tuple[Any, ...], list[int]]]:
         """Return the parts of a group: what each stands for, and its numbers."""
         first, end = np.searchsorted(self.rows[:, 0], [group, group + 1])
-        return [(json.loads(self._parts.all[part]), numbers) for _, part, *numbers in self.rows[first:end].tolist()]
+        return [(_words(self._parts.all[part]), numbers) for _, part, *numbers in self.rows[first:end].tolist()]
+
+
+@lru_cache(maxsize=10_000)
+def _words(part: str) -> tuple[Any, ...]:
+    """Return what a part stands for; there are as many as reasons go together."""
+    return tuple(json.loads(part))
 
 
 def _add_up(rows: Rows) -> Rows:
@@ -69,7 +77,7 @@ def _add_up(rows: Rows) -> Rows:
 def _places(cells: Rows) -> tuple[Rows, Rows]:
     """Return the different numbers in order, and the place of each among them."""
     most = int(cells.max()) + 1
-    if most > DENSE_CELLS:
+    if most > min(DENSE_CELLS, DENSE_SHARE * len(cells)):
         return np.unique(cells, return_inverse=True)
     table = np.zeros(most, dtype=np.int64)
     table[cells] = 1
@@ -79,13 +87,12 @@ def _places(cells: Rows) -> tuple[Rows, Rows]:
 
 
 def once_each(groups: Rows, parts: Rows, orders: Rows, is_shared: Rows) -> Rows:
-    """Return 1 for one row of each order in a group and part, 0 for its others; few orders have several rows."""
+    """Return 1 for one row of each order in a group and part, 0 for its others; `is_shared` if an order has several."""
     ones = np.ones(len(groups), dtype=np.int64)
     shared = np.flatnonzero(is_shared)
     if len(shared):
-        _, places = np.unique(
-            np.column_stack([groups[shared], parts[shared], orders[shared]]), axis=0, return_index=True
-        )
-        ones[shared] = 0
-        ones[shared[places]] = 1
+        columns = orders[shared], parts[shared], groups[shared]
+        order = np.lexsort(columns)
+        is_again = np.logical_and.reduce([np.diff(column[order]) == 0 for column in columns])
+        ones[shared[order[1:]][is_again]] = 0
     return ones
