@@ -110,7 +110,7 @@ def test_of_a_header_that_is_sent_twice_the_first_is_kept() -> None:
 def test_the_lists_are_named_with_their_versions() -> None:
     versions = bot_score.list_versions()
     assert versions["rules"] == bot_score.RULES_VERSION
-    assert {"isbot", "crawler-user-agents", "ua-parser", "chrome-builds"} <= set(versions)
+    assert {"isbot", "crawler-user-agents", "crawlerdetect", "ua-parser", "chrome-builds"} <= set(versions)
     assert all(versions.values())
     assert bot_score.list_versions() is versions
 

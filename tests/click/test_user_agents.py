@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import ua_parser
+from crawlerdetect.providers import crawlers as crawlerdetect
 
 from bench import corpora
 from stackfluence.click import bot_score
+from stackfluence.click.rules import lists
 from stackfluence.click.rules.device import families
 from stackfluence.click.rules.frames import dissect
 from stackfluence.click.rules.patterns import Patterns, Tables, in_python, without_surroundings
@@ -74,6 +76,30 @@ def score(user_agent: str) -> int:
 def test_a_robot_that_names_itself_is_told_by_its_kind(user_agent: str, kind: TrafficReason) -> None:
     assert kind in reasons(user_agent)
     assert score(user_agent) >= 80
+
+
+@pytest.mark.parametrize("name", ["dotSemantic/1.0", "Cloudinary/1.0", "ExoRank"])
+def test_a_name_that_only_one_published_list_has_is_enough(name: str) -> None:
+    assert reasons(CHROME.replace("x64)", f"x64; {name})")) == {R.listed_pattern}
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 6.1; Trident/7.0; Microsoft Outlook 16.0.1; MSOffice 16)",
+        f"{CHROME} Seznam.cz/10.4.4",
+        "Mozilla/5.0 (X11; Linux x86_64; openSUSE 13.1 (Bottle)) Gecko/20100101 Firefox/140.0",
+        "Lynx/2.8.9rel.1 libwww-FM/2.14",
+    ],
+)
+def test_peoples_programs_are_not_robots_though_a_list_names_them(user_agent: str) -> None:
+    assert reasons(user_agent) == set()
+
+
+def test_what_is_left_out_of_a_published_list_is_in_it() -> None:
+    published = set(crawlerdetect.data)
+    assert published >= lists.OF_PEOPLE
+    assert len(published) > 1_000
 
 
 @pytest.mark.parametrize("user_agent", ["", " ", "-"])

@@ -1,6 +1,6 @@
-"""The published lists of robots' user agents, compiled: isbot's patterns and crawler-user-agents'.
+"""The published lists of robots' user agents, compiled: isbot's, crawler-user-agents' and CrawlerDetect's.
 
-Neither list is copied: isbot comes from npm at set-up, crawler-user-agents is a package of its own.
+None is copied: isbot comes from npm at set-up, the other two are packages of their own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from itertools import chain
 
+from crawlerdetect.providers import crawlers as crawlerdetect
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
 from stackfluence.click.rules.patterns import Patterns
@@ -57,10 +58,25 @@ ISBOT_WORDS = Patterns((pattern for pattern in _isbot["patterns"] if _A_WORD.mat
 ISBOT_STARTS = Patterns(
     (pattern for pattern in _isbot["patterns"] if _A_START.match(pattern) and pattern != "^yahoo"), is_folded=True
 )
+# CrawlerDetect's that are people's where a browser's frame fits: programs that show a link, toolbars, browsers and a
+# library that one names, a phone
+OF_PEOPLE = frozenset(
+    (
+        "Microsoft Outlook", "Outlook-Express", r"Word\/", "PeoplePal", "StumbleUpon", "Seznam", r"Photon\/",
+        r"voyager\/", "Yandex(?!Search)", "libwww", "OPPO A33",
+    )
+)  # fmt: skip
+_PARTS_OF_WORDS = "[a-z0-9"  # starts its one pattern of such parts, which phones and firms have too: Cubot, Caboto
+CRAWLER_DETECT = Patterns(
+    (name for name in crawlerdetect.data if name not in OF_PEOPLE and not name.startswith(_PARTS_OF_WORDS)),
+    is_folded=True,
+    memory=MEMORY,
+)
 CRAWLERS = Crawlers()
 VERSIONS = {
     "isbot": str(_isbot["version"]),
     "crawler-user-agents": version("crawler-user-agents"),
+    "crawlerdetect": version("crawlerdetect"),
     "ua-parser": version("ua-parser-builtins"),
     "chrome-builds": str(_builds["version"]),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stackfluence.click.rules import names
-from stackfluence.click.rules.lists import CRAWLERS, ISBOT_STARTS, ISBOT_WORDS
+from stackfluence.click.rules.lists import CRAWLER_DETECT, CRAWLERS, ISBOT_STARTS, ISBOT_WORDS
 from stackfluence.click.rules.patterns import Patterns
 from stackfluence.click.signals import Introduction, UserAgentRule
 from stackfluence.vocabulary import TrafficReason
@@ -50,10 +50,10 @@ def names_itself(said: Introduction) -> TrafficReason | None:
 
 
 def fits_list(said: Introduction) -> TrafficReason | None:
-    """A word of what robots do, ours or isbot's, which are broader than names; apps' web views may have any word.
+    """A word of what robots do, ours, isbot's or CrawlerDetect's; apps' web views may have any word.
 
-    A robot that has named itself isn't asked about again: one word is not two reasons. Nor is isbot asked where no
-    frame fits: its patterns for such strings see what `fits_no_frame` sees.
+    A robot that has named itself isn't asked about again: one word is not two reasons. Nor are the lists asked where
+    no frame fits: their patterns for such strings see what `fits_no_frame` sees.
     """
     anatomy = said.anatomy
     if said.in_app_browser:
@@ -62,7 +62,7 @@ def fits_list(said: Introduction) -> TrafficReason | None:
     # Google's App Engine adds its name to any user agent: of programs, and of people behind the free proxies on it
     is_listed = names.BROAD.fits(asked) or names.OWN_REQUESTS.fits(bare) or "AppEngine-Google" in said.user_agent
     if anatomy.frame and not is_listed:
-        is_listed = ISBOT_WORDS.fits(asked) or ISBOT_STARTS.fits(bare)
+        is_listed = ISBOT_WORDS.fits(asked) or ISBOT_STARTS.fits(bare) or CRAWLER_DETECT.fits(bare)
     return TrafficReason.listed_pattern if is_listed and names.find(bare) is None else None
 
 
