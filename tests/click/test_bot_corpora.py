@@ -28,7 +28,7 @@ def scores(name: str) -> list[int]:
 
 @pytest.mark.parametrize(
     ("corpus", "most_missed"),
-    [("bots", 48), ("bots_independent", 16), ("previews", 0), ("spoofed_wild", 24), ("bot_tokens", 1), ("attacks", 12)],
+    [("bots", 48), ("bots_independent", 16), ("previews", 0), ("spoofed_wild", 12), ("bot_tokens", 1), ("attacks", 12)],
 )
 def test_robots_are_flagged(corpus: str, most_missed: int) -> None:
     missed = sum(score < FLAGGED for score in scores(corpus))

@@ -197,6 +197,8 @@ def test_what_is_built_like_no_browser_is_flagged_without_any_list(user_agent: s
     [
         f"{WINDOWS} Chrome/53.0.7149.12 Safari/537.36",  # 53 is build 2785
         f"{WINDOWS} Chrome/100.0.9999.1 Safari/537.36",
+        f"{WINDOWS} Chrome/53.0.2785.1888 Safari/537.36",
+        f"{IPHONE.replace('605.1.15', '537.36')} Chrome/140.0.0.0 Mobile Safari/537.36",  # on iOS it is CriOS
         f"{WINDOWS} Chrome/120.0.0.0 Safari/537.36 Edg/131.0.0.0",
         f"Mozilla/5.0 (Linux; Android 6.0; Phone X) {WEBKIT} Chrome/138.0.0.0 Mobile Safari/537.36",
         "Mozilla/9.9 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0",
@@ -210,6 +212,7 @@ def test_versions_that_never_were_are_impossible(user_agent: str) -> None:
 @pytest.mark.parametrize("version", ["53.0.2785.124", "30.0.0.0", "138.0.7204.97", "141.0.9999.1", "999.0.1.1"])
 def test_builds_that_chrome_had_or_no_longer_tells_are_possible(version: str) -> None:
     assert reasons(f"{WINDOWS} Chrome/{version} Safari/537.36") == set()
+    assert reasons(f"{WINDOWS} Chrome/30.0.1599.12218 YaBrowser/13.12.1599.12218 Safari/537.36") == set()
 
 
 @pytest.mark.parametrize(

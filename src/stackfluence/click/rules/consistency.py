@@ -21,6 +21,11 @@ _OWN_COUNT = Patterns(
 )
 # what ends Chrome's string, and Edge's; another name behind it may be one that numbers builds by itself
 _CHROMES_OWN_END = re.compile(r"Safari/[\d.]+(?: Edge?A?/[\d.]+)?$", re.ASCII)
+# Chrome's whole string behind the system, with no other browser's name in it
+_CHROMES_OWN_FORM = re.compile(r"\(KHTML, like Gecko\) Chrome/[\d.]+ (?:Mobile )?Safari/[\d.]+$", re.ASCII)
+_ON_IOS = re.compile(r"Mozilla/5\.0 \(i(?:Phone|Pad|Pod)\b[^()]*\) AppleWebKit/537\.36 ")
+# twice what any build has reached since version 5 (36.0.1985.534); browsers that count by themselves go on to 13,000
+PATCHES = 1_000
 # Android version → last Chrome for the ones before it (Chrome's support page and release notes)
 LAST_CHROME = (((4, 4), 71), ((5, 0), 81), ((6, 0), 95), ((7, 0), 106), ((8, 0), 119), ((10, 0), 138))
 LATE = 20  # major versions that phones with an altered system have been seen ahead
@@ -46,7 +51,7 @@ REDUCED_FROM = 101  # the first Chrome that writes 0.0.0 for its build (Chromium
 
 
 def invents_chrome_build(said: Introduction) -> TrafficReason | None:
-    """A build number that Chrome never had with its major version, of the time when Chrome wrote it.
+    """A build number that Chrome never had with its major version, or a patch of it, of the time when Chrome wrote it.
 
     Whoever still writes one is another browser on Chromium, which may count as it likes.
     """
@@ -62,10 +67,19 @@ def invents_chrome_build(said: Introduction) -> TrafficReason | None:
     if build == 0 or major >= REDUCED_FROM:  # the reduced form again, and that of Android 4.4's WebView
         return None
     lowest, highest = CHROME_BUILDS.get(major, (0, 0))
+    if int(found[3]) >= PATCHES and _CHROMES_OWN_FORM.search(user_agent):
+        return _IMPOSSIBLE
     is_made = lowest - SLACK <= build <= highest + SLACK or not highest
     if is_made or not _CHROMES_OWN_END.search(user_agent) or _OWN_COUNT.fits(user_agent):
         return None
     return _IMPOSSIBLE
+
+
+def mixes_engines(said: Introduction) -> TrafficReason | None:
+    """Chrome's own string on Apple's phones, where it says CriOS and runs on Safari's engine."""
+    if said.claim.platform != "ios" or not _ON_IOS.match(said.user_agent):
+        return None
+    return _IMPOSSIBLE if _CHROMES_OWN_FORM.search(said.user_agent[:LONGEST]) else None
 
 
 def invents_mozilla(said: Introduction) -> TrafficReason | None:
@@ -100,5 +114,10 @@ def mixes_systems(said: Introduction) -> TrafficReason | None:
 
 
 # of versions, which also a string may get wrong that has nothing but a browser's words
-VERSION_RULES: tuple[UserAgentRule, ...] = (invents_chrome_build, mixes_edge, outlives_android)
+VERSION_RULES: tuple[UserAgentRule, ...] = (
+    invents_chrome_build,
+    mixes_edge,
+    mixes_engines,
+    outlives_android,
+)
 RULES: tuple[UserAgentRule, ...] = (*VERSION_RULES, invents_mozilla, mixes_systems)
