@@ -13,7 +13,8 @@ from stackfluence.facts.policies import PolicyPeriod
 from stackfluence.reasons import REASONS
 from tests.oracle_events import DAY_MS, OBJECTS, Event, Input, Judged, judge, policy_at
 
-FIRST_ORDER_MS = {"purchase": 15_000, "signup": 5_000, "lead": 5_000, "add_to_cart": 5_000}
+FIRST_ORDER_MS = {"purchase": 15_000, "signup": 5_000, "lead": 5_000}
+PROMPT_MS = 60_000
 IDLE_MS = 10_000
 
 
@@ -78,7 +79,9 @@ class Clicks:
     def said_by_pages(self, click: str) -> set[str]:
         """Return what the visit itself says against the click."""
         pages = self.pages(click)
-        found = {"webdriver"} if any("webdriver" in event.get("bot_reasons", ()) for event in pages) else set()
+        first = min(pages, key=lambda event: (event.at_ms, event.get("session_id")), default=None)
+        of_first = [event for event in pages if first and event.get("session_id") == first.get("session_id")]
+        found = {"webdriver"} if any("webdriver" in event.get("bot_reasons", ()) for event in of_first) else set()
         if self.engaged_ms(click) > IDLE_MS and all(
             "no_interaction" in event.get("bot_reasons", ()) for event in pages
         ):
@@ -92,6 +95,7 @@ class Clicks:
             order.at_ms - at_ms
             for order in self.orders(click)
             if not order.get("is_renewal", False)
+            and order.received_ms - order.at_ms <= PROMPT_MS
             and 0 <= order.at_ms - at_ms < FIRST_ORDER_MS.get(order.get("conversion_type"), 0)
         ]
         return min(after, default=None)

@@ -24,6 +24,15 @@ def test_what_an_office_a_crowd_or_a_traveller_gathers_never_flags_a_click() -> 
     assert score_of((*TRAVELLER, *CROWD, _R.unlike_header_order, _R.missing_headers)) < FLAGGED
 
 
+def test_one_networks_doing_and_one_thing_more_never_flag_a_click() -> None:
+    around = (*OFFICE, *CROWD, _R.unlikely_language)
+    for after in (_R.no_interaction, _R.shared_prefix, _R.hourly_outlier, _R.conversion_too_late):
+        assert score_of((*around, after)) < FLAGGED, after
+    for brought in (_R.replayed_click_id, _R.malformed_parameters):
+        assert score_of((*around, brought)) < FLAGGED, brought
+    assert score_of((*OFFICE, _R.hourly_outlier, _R.conversion_too_late, _R.shared_prefix)) < FLAGGED
+
+
 def test_a_score_depends_on_no_order_counts_a_reason_once_and_ends_at_100() -> None:
     found = (_R.declared_bot, _R.hosting_network, _R.no_accept_language)
     assert {score_of(order) for order in permutations(found)} == {100}

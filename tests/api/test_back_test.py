@@ -67,7 +67,7 @@ async def test_without_a_change_nothing_changes(journal: Journal, store: Store) 
 
 async def test_a_threshold_reasons_and_points_are_tried(journal: Journal, store: Store) -> None:
     await put_some(journal, store)
-    total = (await told(journal, days=2, flagged_from=30))["total"]
+    total = (await told(journal, days=2, flagged_from=20))["total"]
     assert (total["became_valid"], total["became_invalid"]) == (0, 1)
     total = (await told(journal, days=2, flagged_from=61))["total"]
     assert (total["became_valid"], total["became_invalid"]) == (2, 0)

@@ -83,8 +83,8 @@ async def test_the_reasons_that_count_add_up_to_the_score(journal: Journal, stor
     )  # fmt: skip
     put_verdicts(store, journal.brand.keys.organization_id, 7, 1, [row], list_versions={"isbot": "5.3.0"})
     body = await told(journal.brand, click.event_id)
-    assert (body["verdict"]["score"], body["verdict"]["traffic_class"]) == (40, "valid")
-    assert sum(each["weight"] for each in body["reasons"] if not each["is_lifted"]) == 40
+    assert (body["verdict"]["score"], body["verdict"]["traffic_class"]) == (25, "valid")
+    assert sum(each["weight"] for each in body["reasons"] if not each["is_lifted"]) == 25
     assert [(each["reason"], each["stage"]) for each in body["reasons"] if each["is_lifted"]] == [
         ("prefetch", "at_click")
     ]

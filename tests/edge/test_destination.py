@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stackfluence.click.click_id import ClickIdKeys
-from stackfluence.click.destination import MAX_PASSED, Destination, to_ascii
+from stackfluence.click.destination import MAX_PASSED, Destination, page_of, to_ascii
 from tests.edge.edges import SECRETS, TTL_HOURS, a_link
 
 SIGNED = b"A" * 63
@@ -220,6 +220,20 @@ def test_what_collides_with_nothing_is_passed_on_as_it_was_meant(brought: list[t
 def test_addresses(url: str, query: bytes, expected: str) -> None:
     fragment = "#x%20y" if "#" in url else ""
     assert location(url, query) == expected + "A" * 63 + fragment
+
+
+@pytest.mark.parametrize(
+    ("url", "page"),
+    [
+        ("https://Shop.Brand.example/Sale?x=1#top", "//shop.brand.example/Sale"),
+        ("https://shop.brand.example/Sale/", "//shop.brand.example/Sale"),
+        ("https://shop.brand.example", "//shop.brand.example"),
+        ("http://shop.brand.example:8080/", "//shop.brand.example"),
+        ("https://shop.brand.example/" + "p" * 1_000, "//shop.brand.example/" + "p" * 479),
+    ],
+)
+def test_of_an_address_host_and_path_are_the_page(url: str, page: str) -> None:
+    assert page_of(url) == page
 
 
 def test_macros_in_the_query_are_filled() -> None:

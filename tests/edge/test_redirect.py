@@ -12,6 +12,7 @@ import pytest
 from stackfluence import snapshot
 from stackfluence.click import visitor
 from stackfluence.click.click_id import ClickIdKeys, Verdict
+from stackfluence.click.destination import page_of
 from stackfluence.click.edge import LookUp
 from stackfluence.clock import now_ms
 from stackfluence.events import journal as journal_module
@@ -76,6 +77,7 @@ async def test_the_leaf_and_the_expiring_half_say_what_was_seen(running: Running
     assert leaf.click_id == leaf.event_id
     assert (leaf.link_id, leaf.creator_id, leaf.campaign_id) == (link.id, link.creator_id, link.campaign_id)
     assert leaf.asset_slug == ""
+    assert leaf.page_path == page_of(link.destination_url)
     assert leaf.occurred_at == leaf.received_at
     assert before <= journal_time(leaf.received_at) <= now_ms()
     assert int(leaf.event_id.replace("-", "")[:12], 16) == journal_time(leaf.received_at)

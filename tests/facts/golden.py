@@ -31,7 +31,7 @@ FOLDER = Path(__file__).parents[1] / "golden"
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _CLICK_WORDS = {
     "name", "creator", "campaign", "link", "links", "at", "day", "clicks", "every", "visitor", "prefix", "reasons",
-    "consent", "test", "then",
+    "consent", "test", "then", "page", "country",
 }  # fmt: skip
 _EVENT_WORDS = {
     "session", "pageview", "conversion", "engaged", "says", "type", "tier", "renewal", "received", "status", "id",
@@ -119,6 +119,8 @@ def _clicks(days: Days, group: Mapping[str, Any], own: str) -> Iterator[str]:
             bot_score=score_of(reasons),
             consent=group.get("consent", "unknown"),
             is_test=bool(group.get("test")),
+            page_path=group.get("page", ""),
+            country=group.get("country", ""),
             **prefix,
         )
         for event in group.get("then", []):

@@ -58,7 +58,7 @@ def test_the_same_rules_change_nothing(days: Days) -> None:
 @pytest.mark.parametrize(
     "rules",
     [
-        Rules(flagged_from=25),
+        Rules(flagged_from=15),
         Rules(flagged_from=61),
         Rules(flagged_from=100),
         Rules(weights={TrafficReason.no_session: 20, TrafficReason.missing_headers: 35}),
@@ -85,7 +85,7 @@ def test_what_is_foretold_is_what_happens_per_creator(rules: Rules, days: Days) 
 def test_reasons_say_what_would_free_and_condemn(days: Days) -> None:
     tell(days, TRAFFIC)
     days.derive()
-    found = compare(days, Rules(flagged_from=25).without([TrafficReason.no_session]))
+    found = compare(days, Rules(flagged_from=15).without([TrafficReason.no_session]))
     assert (dict(found.freed), dict(found.condemned)) == ({"no_session": 60}, {"hosting_network": 5})
     assert (found.creators["crt_emma"].became_valid, found.creators["crt_emma"].became_invalid) == (60, 5)
 

@@ -220,10 +220,10 @@ def test_prefixes_that_have_expired_are_not_read(days: Days) -> None:
 
 
 def test_other_rules_give_other_verdicts_under_their_own_threshold(days: Days) -> None:
-    click = days.click(1000, bot_reasons=["hosting_network", "missing_headers"], bot_score=25)
-    days.derive(rules=Rules(flagged_from=25))
+    click = days.click(1000, bot_reasons=["hosting_network", "missing_headers"], bot_score=15)
+    days.derive(rules=Rules(flagged_from=15))
     assert days.verdicts()[click]["invalid_reason"] == "hosting_network"
-    assert days.verdicts()[click]["flagged_from"] == 25
+    assert days.verdicts()[click]["flagged_from"] == 15
     days.derive(rules=Rules(weights={TrafficReason.missing_headers: 90}))
     assert (days.verdicts()[click]["invalid_reason"], days.verdicts()[click]["score"]) == ("missing_headers", 100)
 
@@ -278,7 +278,7 @@ def test_a_run_says_by_which_rules_it_decided(days: Days) -> None:
     days.click(1000)
     decided = (
         Rules(),
-        Rules(flagged_from=25),
+        Rules(flagged_from=15),
         Rules(thresholds=Thresholds(burst_clicks=11)),
         Rules(weights={TrafficReason.prefetch: 10}),
     )

@@ -104,6 +104,7 @@ class Click(Told):
     occurred_at: Time
     link_id: str
     asset_slug: str | None
+    page_path: str | None = Field(description="Where the link led, as //host/path.")
     creator_id: str
     creator_handle: str | None
     campaign_id: str
@@ -180,6 +181,7 @@ async def explain_click(click_id: str, asked: Annotated[ClickQuery, Query()], re
         occurred_at=read_time(leaf["occurred_at"]),
         link_id=leaf.get("link_id", ""),
         asset_slug=leaf.get("asset_slug") or None,
+        page_path=leaf.get("page_path") or None,
         creator_id=leaf.get("creator_id", ""),
         creator_handle=creator.handle if creator else None,
         campaign_id=leaf.get("campaign_id", ""),

@@ -21,6 +21,7 @@ from stackfluence.snapshot import Link
 PARAMETER = b"inf_click_id"
 MACROS = ("creator", "campaign", "asset", "platform", "link_id")
 MAX_PASSED = 2_000  # bytes of incoming query that are passed on; longer addresses fail in shops and proxies
+MAX_PAGE = 500  # characters of a page, as of those that pages tell
 FOREVER_MS = 1 << 62  # milliseconds: no end
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # RFC 3986 reserved, and % so that what is encoded stays as it is
 _encode = msgspec.json.Encoder().encode
@@ -39,6 +40,7 @@ class _LinkShare(msgspec.Struct, omit_defaults=True):
     campaign_id: str
     asset_slug: str = ""
     is_test: bool = False
+    page_path: str = ""
 
 
 class Destination:
@@ -63,11 +65,13 @@ class Destination:
         self.link = link
         self.link_id = link.id.encode()
         self.is_stale = False  # the snapshot has a newer one
-        share = _LinkShare(link.id, link.creator_id, link.campaign_id, link.asset_slug, link.is_test)
         self.flags = TEST if link.is_test else 0
         self.organization = _organization(link.organization_id)
         self.fallback = to_ascii(link.fallback_url).encode() if link.fallback_url else b""
-        address, hash_sign, fragment = to_ascii(fill_macros(link)).encode().partition(b"#")
+        destination = to_ascii(fill_macros(link))
+        page = page_of(destination)
+        share = _LinkShare(link.id, link.creator_id, link.campaign_id, link.asset_slug, link.is_test, page)
+        address, hash_sign, fragment = destination.encode().partition(b"#")
         query = address.partition(b"?")[2]
         self._bare = address
         self.own_names = frozenset(lenient_name(pair) for pair in query.split(b"&") if pair) | {PARAMETER}
@@ -168,6 +172,15 @@ def lenient_name(pair: bytes) -> bytes:
     if not name.isascii():
         name = name.decode("utf-8", "replace").casefold().encode()
     return name.lower().translate(_BLANKS).strip(b"_")
+
+
+def page_of(url: str) -> str:
+    """Return the page that an address names, as `//host/path` (RFC 3986, 4.2): what clicks have in common.
+
+    Queries and a slash at the end make no other page; what is longer than 500 characters is cut off.
+    """
+    parts = urlsplit(url)
+    return f"//{parts.hostname or ''}{parts.path.rstrip('/')}"[:MAX_PAGE]
 
 
 def to_ascii(url: str) -> str:

@@ -11,7 +11,7 @@
 -- Put one day's clicks into `day_events`.
 insert into day_events (
     event_type, event_id, node, seq, click_id, occurred_at, link_id, creator_id, campaign_id, is_test, visitor_hash,
-    bot_score, bot_reasons, in_app_browser, device_class, country, is_measurable
+    bot_score, bot_reasons, in_app_browser, device_class, country, page_path, is_measurable
 )
 select
     event_type,
@@ -30,6 +30,7 @@ select
     in_app_browser,
     device_class,
     country,
+    page_path,
     consent not in ('denied', 'opted_out') as is_measurable
 from events
 where

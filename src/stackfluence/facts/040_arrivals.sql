@@ -17,8 +17,8 @@
 -- Put one day's clicks with what followed them into `arrivals`.
 insert into arrivals (
     click_id, node, seq, occurred_at, link_id, creator_id, campaign_id, is_test, visitor_hash, stamped_score,
-    is_scored_again, bot_reasons, in_app_browser, device_class, country, is_measurable, sessions, pageviews, engaged_ms,
-    is_webdriver, is_idle, conversions, purchase_after_ms, goal_after_ms, is_comparable, was_seen, is_unseen
+    is_scored_again, bot_reasons, in_app_browser, device_class, country, page_path, is_measurable, sessions, pageviews,
+    engaged_ms, is_webdriver, is_idle, conversions, purchase_after_ms, goal_after_ms, is_comparable, was_seen, is_unseen
 )
 with
 
@@ -38,6 +38,7 @@ clicks as (
         in_app_browser,
         device_class,
         country,
+        page_path,
         is_measurable
     from day_events
     where event_type = 'click' and (node, seq) not in (
@@ -58,9 +59,13 @@ timed as (
         is_webdriver,
         is_idle,
         toUnixTimestamp64Milli(occurred_at) - toInt64(bitShiftRight(toUInt128(click_id), 80)) as after_ms,
-        -- an order stated to be earlier than its click has a wrong clock, and a renewal is placed by nobody
-        after_ms >= 0 and not is_renewal and conversion_type = 'purchase' as is_purchase,
-        after_ms >= 0 and not is_renewal and conversion_type in ('signup', 'lead', 'add_to_cart') as is_goal
+        -- an order stated to be earlier than its click has a wrong clock, one heard of much later than it is stated to
+        -- be may have one, and a renewal is placed by nobody
+        after_ms >= 0
+        and not is_renewal
+        and toUnixTimestamp64Milli(received_at) - toUnixTimestamp64Milli(occurred_at) <= {prompt_ms:Int64} as is_timed,
+        is_timed and conversion_type = 'purchase' as is_purchase,
+        is_timed and conversion_type in ('signup', 'lead') as is_goal
     from day_events
     where
         event_type != 'click'
@@ -84,7 +89,11 @@ followed as (
         ) as sessions,
         countIf(event_type = 'pageview') as pageviews,
         maxIf(engaged_ms, event_type != 'conversion') as longest_ms,
-        countIf(event_type != 'conversion' and is_webdriver) > 0 as was_webdriver,
+        -- by the visit that was first: the address that it left behind may be opened again by a program
+        has(
+            groupUniqArrayIf(session_id, event_type != 'conversion' and is_webdriver),
+            argMinIf(session_id, (after_ms, session_id), event_type != 'conversion')
+        ) as was_webdriver,
         sessions > 0
         and countIf(event_type != 'conversion' and not is_idle) = 0
         and longest_ms > {idle_ms:Int64} as was_idle,
@@ -144,6 +153,7 @@ select
     clicks.in_app_browser as in_app_browser,
     clicks.device_class as device_class,
     clicks.country as country,
+    clicks.page_path as page_path,
     clicks.is_measurable as is_measurable,
     followed.sessions as sessions,
     followed.pageviews as pageviews,

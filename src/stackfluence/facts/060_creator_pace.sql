@@ -1,19 +1,17 @@
--- Creator pace: what a creator's clicks of a day lead to, beside those of the other creators of the campaign.
+-- Creator pace: how many of a creator's clicks of a day arrive, and how late its orders come, beside the campaign's.
 --
 -- Grain:     one row per campaign and creator with clicks on the day.
 -- Reads:     arrivals, week_clicks, events, superseded
 -- Writes:    creator_pace (of this connection)
--- Rule:      Of comparable clicks: how many arrived (a session), how many were seen (a session or a conversion). Of
---            conversions of the last 7 days, renewals left out: how many came later than 24 hours after their click.
---            Peers are all other creators of the same campaign: campaigns lead to different sites, with and without a
---            snippet.
+-- Rule:      Of comparable clicks: how many arrived (a session). Of conversions of the last 7 days, renewals left out:
+--            how many came later than 24 hours after their click. Peers are all other creators of the same campaign.
 -- Lookback:  6 days, for conversions and for the links that they came from
 -- Lookahead: none
 
 -- name: derive_creator_pace
 -- Put one day's creators into `creator_pace`.
 insert into creator_pace (
-    campaign_id, creator_id, clicks, arrived, seen, peer_clicks, peer_arrived, peer_seen,
+    campaign_id, creator_id, clicks, arrived, peer_clicks, peer_arrived,
     conversions, late_conversions, peer_conversions, peer_late_conversions
 )
 with
@@ -24,7 +22,6 @@ own as (
         creator_id,
         countIf(is_comparable) as clicks,
         countIf(is_comparable and sessions > 0) as arrived,
-        countIf(is_comparable and not is_unseen) as seen,
         toUInt64(0) as conversions,
         toUInt64(0) as late_conversions
     from arrivals
@@ -73,7 +70,6 @@ bought as (
         links.creator_id as creator_id,
         toUInt64(0) as clicks,
         toUInt64(0) as arrived,
-        toUInt64(0) as seen,
         count() as conversions,
         countIf(ordered.after_ms > 86400000) as late_conversions
     from ordered
@@ -87,7 +83,6 @@ everyone as (
         creator_id,
         sum(clicks) as own_clicks,
         sum(arrived) as own_arrived,
-        sum(seen) as own_seen,
         sum(conversions) as own_conversions,
         sum(late_conversions) as own_late_conversions
     from (
@@ -103,10 +98,8 @@ select
     creator_id,
     own_clicks as clicks,
     own_arrived as arrived,
-    own_seen as seen,
     sum(own_clicks) over (partition by campaign_id) - own_clicks as peer_clicks,
     sum(own_arrived) over (partition by campaign_id) - own_arrived as peer_arrived,
-    sum(own_seen) over (partition by campaign_id) - own_seen as peer_seen,
     own_conversions as conversions,
     own_late_conversions as late_conversions,
     sum(own_conversions) over (partition by campaign_id) - own_conversions as peer_conversions,

@@ -1,7 +1,7 @@
 -- Click verdicts: every reason for and against a click, and the one that decides.
 --
 -- Grain:     one row per click of one day (UTC) of one organization.
--- Reads:     arrivals, creator_pace, creator_hours, bursts, shared_prefix_clicks
+-- Reads:     arrivals, creator_pace, creator_places, creator_hours, bursts, shared_prefix_clicks
 -- Writes:    verdicts (of this connection)
 -- Rule:      The policy in force at the click says which reasons count, from how many points on a click is flagged, and
 --            which classes of traffic are excluded. Reasons are added up by their weights, at most 100; a flagged click
@@ -59,12 +59,11 @@ beside as (
         arrivals.conversions as conversions,
         arrivals.purchase_after_ms as purchase_after_ms,
         arrivals.goal_after_ms as goal_after_ms,
-        pace.clicks as creator_clicks,
-        pace.arrived as creator_arrived,
-        pace.seen as creator_seen,
-        pace.peer_clicks as peer_clicks,
-        pace.peer_arrived as peer_arrived,
-        pace.peer_seen as peer_seen,
+        places.clicks as creator_clicks,
+        places.seen as creator_seen,
+        places.peer_clicks as peer_clicks,
+        places.peer_seen as peer_seen,
+        places.expected_seen as expected_seen,
         pace.conversions as creator_conversions,
         pace.late_conversions as late_conversions,
         pace.peer_conversions as peer_conversions,
@@ -75,18 +74,17 @@ beside as (
         prefixes.clicks as prefix_clicks,
         prefixes.links as prefix_links,
         prefixes.creators as prefix_creators,
-        pace.peer_clicks >= {peer_clicks:UInt32}
-        and pace.peer_arrived * 1000 >= {measured_permille:UInt32} * pace.peer_clicks as is_measured,
+        -- what is expected is in thousandths
         arrivals.is_unseen
-        and is_measured
-        and pace.clicks >= {arrival_clicks:UInt32}
-        and pace.arrived * 1000 <= {arrival_permille:UInt32} * pace.clicks as is_no_session,
+        and places.peer_clicks >= {peer_clicks:UInt32}
+        and places.clicks >= {arrival_clicks:UInt32}
+        and places.expected_arrived >= {measured_permille:UInt32} * places.clicks
+        and places.arrived * 1000 <= {arrival_permille:UInt32} * places.clicks as is_no_session,
         arrivals.is_unseen
-        and pace.clicks >= {flood_clicks:UInt32}
-        and pace.peer_clicks >= {peer_clicks:UInt32}
-        and pace.clicks * pace.peer_seen >= {flood_expected:UInt32} * pace.peer_clicks
-        and pace.seen * pace.peer_clicks * 1000 <= {flood_permille:UInt32} * pace.peer_seen * pace.clicks
-            as is_flooding,
+        and places.clicks >= {flood_clicks:UInt32}
+        and places.peer_seen >= {flood_seen:UInt32}
+        and places.expected_seen >= {flood_seen:UInt32} * 1000
+        and places.seen * 1000000 <= {flood_permille:UInt32} * places.expected_seen as is_flooding,
         arrivals.is_unseen
         and pace.conversions >= {late_conversions:UInt32}
         and pace.peer_conversions >= {late_conversions:UInt32}
@@ -96,9 +94,9 @@ beside as (
         and hours.other_hours >= {outlier_hours:UInt32}
         and hours.clicks > {outlier_clicks:UInt32}
         and hours.clicks > {outlier_times:UInt32} * hours.usual_clicks
-        and pace.peer_clicks >= {peer_clicks:UInt32}
-        and pace.peer_seen > 0
-        and hours.seen * pace.peer_clicks * 1000 <= {outlier_permille:UInt32} * pace.peer_seen * hours.comparable
+        and places.peer_clicks >= {peer_clicks:UInt32}
+        and places.peer_seen > 0
+        and hours.seen * places.peer_clicks * 1000 <= {outlier_permille:UInt32} * places.peer_seen * hours.comparable
             as is_outlier,
         -- others of the campaign, the creator's own among them: who is in the burst isn't
         arrivals.is_unseen
@@ -115,6 +113,13 @@ beside as (
     from arrivals
     left join creator_pace as pace
         on arrivals.campaign_id = pace.campaign_id and arrivals.creator_id = pace.creator_id
+    left join creator_places as places
+        on
+            arrivals.campaign_id = places.campaign_id
+            and arrivals.creator_id = places.creator_id
+            and arrivals.page_path = places.page_path
+            and arrivals.country = places.country
+            and toStartOfHour(arrivals.occurred_at) = places.hour
     left join creator_hours as hours
         on
             arrivals.campaign_id = hours.campaign_id
@@ -205,6 +210,7 @@ select
             [
                 ('creator_clicks', toInt64(creator_clicks)),
                 ('creator_seen', toInt64(creator_seen)),
+                ('expected_seen', toInt64(intDiv(expected_seen, 1000))),
                 ('peer_clicks', toInt64(peer_clicks)),
                 ('peer_seen', toInt64(peer_seen))
             ],

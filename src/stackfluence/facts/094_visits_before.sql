@@ -120,7 +120,14 @@ told as (
         and has({policy_session_tiers:Array(Array(String))}[policy], toString(pages_before.trust_tier)) as is_visit,
         pages_before.trust_tier = 'browser'
         and pages_before.engaged_ms > toUnixTimestamp64Milli(pages_before.received_at) - clicked_ms as is_too_long,
-        max(pages_before.is_webdriver) over (partition by pages_before.click_id) as said_webdriver,
+        has(
+            groupUniqArrayIf(pages_before.session_id, pages_before.is_webdriver) over (
+                partition by pages_before.click_id
+            ),
+            argMin(pages_before.session_id, (after_ms, pages_before.session_id)) over (
+                partition by pages_before.click_id
+            )
+        ) as said_webdriver,
         min(pages_before.is_idle) over (partition by pages_before.click_id) as said_idle,
         max(pages_before.engaged_ms) over (partition by pages_before.click_id) as longest_ms
     from pages_before

@@ -39,6 +39,7 @@ class Thresholds:
     # Everflow, minimum time from click to conversion: 5 s for sign-ups, 15 s as its standard
     goal_ms: int = 5_000
     purchase_ms: int = 15_000
+    prompt_ms: int = 60_000  # heard of within a minute of its stated time; a later word may be that of a slow clock
 
     # Everflow: more than 30 % of conversions later than 24 h means click stuffing; Branch: click spam comes late
     late_conversions: int = 20
@@ -52,14 +53,16 @@ class Thresholds:
     arrival_permille: int = 100
     arrival_clicks: int = 50
 
-    # Branch: more than ten times the clicks for the same conversions; where peers' rate lets expect at least 10
+    # Branch: more than ten times the clicks for the same conversions. Where 20 of the peers' clicks were seen, and as
+    # many are to be expected, two or fewer happen by chance on one day in 16,000 (binomial, 2 of 22)
     flood_clicks: int = 1_000
     flood_permille: int = 100
-    flood_expected: int = 10
+    flood_seen: int = 20
 
-    # Adjust drops high-frequency clicks as hyper-engagement without a public number; Voluum marks 60 events a minute
-    # from one address. 10 in 5 minutes on one link, none of which arrives where 6 of 10 do: by chance once in 10,000
-    burst_clicks: int = 10
+    # Adjust drops high-frequency clicks as hyper-engagement without a public number, so this one is ours: 20 in 5
+    # minutes on one link, none of which arrives where 6 of 10 do. Colleagues behind one address may all block the
+    # snippet; what keeps them out of it is that 20 of them would have to open one link within 5 minutes
+    burst_clicks: int = 20
 
     # a post makes an hour five times the usual; an outlier is so and leads to a quarter of what peers' clicks lead to
     outlier_clicks: int = 200
@@ -67,7 +70,8 @@ class Thresholds:
     outlier_hours: int = 24
     outlier_permille: int = 250
 
-    # one /24 or /48 that clicks everybody's links: Voluum's 60 a minute from one address, spread over an hour and links
+    # one /24 or /48 that clicks everybody's links: our own number; it may be a campus or a company's proxy, and weighs
+    # hardly anything
     prefix_clicks: int = 50
     prefix_links: int = 5
     prefix_creators: int = 3
