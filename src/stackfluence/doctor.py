@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from stackfluence import lists, native
@@ -16,6 +17,7 @@ from stackfluence.catalog import open_catalog
 from stackfluence.catalog.hook_secrets import count_hook_secrets
 from stackfluence.catalog.policies import longest_windows
 from stackfluence.click.geo import Places
+from stackfluence.click.rules.versions import CAPTURED_ON, GOOD_FOR_DAYS, NEWEST
 from stackfluence.clock import now_ms
 from stackfluence.errors import StackfluenceError
 from stackfluence.events.journal import segments
@@ -193,11 +195,25 @@ def _lists(settings: Settings) -> Finding:
     return Finding("lists", True, ", ".join(names))
 
 
+def _browsers(settings: Settings) -> Finding:
+    names = ", ".join(f"{known.browser} {known.newest} (held to it until {known.last})" for known in NEWEST.values())
+    detail = f"headers are known up to {names}, as of {CAPTURED_ON}"
+    if today() > CAPTURED_ON + timedelta(days=GOOD_FOR_DAYS):
+        advice = "Install a newer version of Stackfluence: copies of newer browsers' headers go unfound by now."
+        return Finding("browsers", False, detail, advice)
+    return Finding("browsers", True, detail)
+
+
 def _compiled(settings: Settings) -> Finding:
     if native.is_compiled():
         return Finding("compiled code", True, "clicks are taken by compiled code")
     advice = "Install a C compiler and Python's headers (python3-dev), run `make setup` again, and restart the edges."
     return Finding("compiled code", True, f"clicks are taken by Python, at twice the cost: {native.why_not}", advice)
+
+
+def today() -> date:
+    """Return the day, in UTC."""
+    return datetime.fromtimestamp(time.time(), UTC).date()
 
 
 def segments_of(settings: Settings) -> list[Path]:
@@ -217,5 +233,6 @@ _CHECKS: dict[str, Callable[[Settings], Finding]] = {
     "journal": _journal,
     "geoip": _geoip,
     "lists": _lists,
+    "browsers": _browsers,
     "compiled code": _compiled,
 }

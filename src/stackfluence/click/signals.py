@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from stackfluence.click.rules import apps
+from stackfluence.click.rules import apps, versions
 from stackfluence.click.rules.frames import Anatomy, dissect
 from stackfluence.vocabulary import TrafficReason
 
@@ -154,6 +154,17 @@ class Signals(msgspec.Struct):
         if self._has_own_habits is None:
             self._has_own_habits = self._is_in_app_or_own()
         return self._has_own_habits
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a browser is held to what its engine's version always sends: a known one, without own habits.
+
+        Apps on Apple's phones are made of WebKit, and what they leave out is another question.
+        """
+        claim = self.claim
+        if versions.is_beyond(claim.engine, claim.major, self.user_agent):
+            return False
+        return claim.engine == "webkit" or not self.has_own_habits
 
     def _is_in_app_or_own(self) -> bool:
         fields = self.fields

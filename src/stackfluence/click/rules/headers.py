@@ -15,7 +15,8 @@ What is expected, by engine, and where that is public:
   Accept-Encoding. WebKit's follows no fixed order.
 - Accept-Language: RFC 9110, 12.5.4. Priority: RFC 9218; Firefox sends it with every page since 128.
 
-Content codings are never judged: proxies, virus scanners and data savers rewrite Accept-Encoding.
+Content codings are never judged: proxies, virus scanners and data savers rewrite Accept-Encoding. What a version always
+sends is asked of the versions that `versions.py` knows, in browsers without habits of their own.
 """
 
 from __future__ import annotations
@@ -85,13 +86,13 @@ def unlike_accept(signals: Signals) -> TrafficReason | None:
     elif engine == "webkit":
         is_unlike = "image/webp" in accept
     elif engine == "blink":
-        is_unlike = claim.major >= _APNG_SINCE and "image/apng" not in accept and not signals.has_own_habits
+        is_unlike = claim.major >= _APNG_SINCE and "image/apng" not in accept
     else:
-        is_unlike = (
-            "image/apng" in accept
-            or (claim.major >= _AVIF_SINCE and "image/webp" in accept and "image/avif" not in accept)
-        ) and not signals.has_own_habits
-    return TrafficReason.unlike_navigation if is_unlike and not _is_ahead(signals) else None
+        is_unlike = "image/apng" in accept or (
+            claim.major >= _AVIF_SINCE and "image/webp" in accept and "image/avif" not in accept
+        )
+    is_unlike = is_unlike and signals.is_held and not _is_ahead(signals)
+    return TrafficReason.unlike_navigation if is_unlike else None
 
 
 def unlike_destination(signals: Signals) -> TrafficReason | None:
@@ -121,7 +122,8 @@ def copied_navigation(signals: Signals) -> TrafficReason | None:
         is_copied = not (is_upgrading and is_prioritized) and unlike_header_order(signals) is not None
     else:
         return None
-    return TrafficReason.unlike_navigation if is_copied and not _is_ahead(signals) else None
+    is_copied = is_copied and signals.is_held and not _is_ahead(signals)
+    return TrafficReason.unlike_navigation if is_copied else None
 
 
 def no_fetch_metadata(signals: Signals) -> TrafficReason | None:
@@ -134,7 +136,7 @@ def no_fetch_metadata(signals: Signals) -> TrafficReason | None:
             return None
     elif claim.engine not in _FETCHES_SINCE or claim.major < _FETCHES_SINCE[claim.engine]:
         return None
-    return None if signals.has_own_habits else TrafficReason.no_fetch_metadata
+    return TrafficReason.no_fetch_metadata if signals.is_held and not signals.has_own_habits else None
 
 
 def missing_headers(signals: Signals) -> TrafficReason | None:
@@ -148,7 +150,7 @@ def missing_headers(signals: Signals) -> TrafficReason | None:
     fields = signals.fields
     is_whole = "accept-encoding" in fields and "accept-language" in fields
     has_hints = "sec-ch-ua" in fields or not signals.is_https or claim.engine != "blink" or claim.major < _HINTS_SINCE
-    if (is_whole and has_hints) or signals.has_own_habits:
+    if (is_whole and has_hints) or signals.has_own_habits or not signals.is_held:
         return None
     return TrafficReason.missing_headers
 
@@ -168,7 +170,7 @@ def unlike_header_order(signals: Signals) -> TrafficReason | None:
         if not is_unlike and engine == "blink" and "sec-ch-ua" in fields:
             # Chromium writes this one in lower case under HTTP/1.1 too
             is_unlike = "sec-ch-ua" not in [name for name, _ in signals.headers]
-    is_unlike = is_unlike and not signals.has_own_habits and not _is_ahead(signals)
+    is_unlike = is_unlike and signals.is_held and not signals.has_own_habits and not _is_ahead(signals)
     return TrafficReason.unlike_header_order if is_unlike else None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import NamedTuple
 
+from stackfluence.click.rules.versions import NEWEST
 from stackfluence.click.signals import Rule, Signals
 from stackfluence.vocabulary import TrafficReason
 
@@ -38,8 +39,7 @@ _OTHER_IOS_BROWSER = re.compile(r"\b(?:CriOS|EdgiOS|FxiOS|OPT|OPiOS)/")
 _CHROMIUM_LISTS = frozenset(("Google Chrome", "Microsoft Edge", "Brave", "Opera", "HeadlessChrome"))
 _CHROMIUM_ORDERS = frozenset(("Google Chrome", "Microsoft Edge", "HeadlessChrome"))
 
-BRANDS_SINCE = 111
-BRANDS_UNTIL = 180  # not released when this was written: a later Chromium may build its list in another way
+BRANDS_SINCE, BRANDS_UNTIL = 111, NEWEST["blink"].last  # a later Chromium may build its list in another way
 _GREASE = " (:-./);=?_"
 _GREASE_VERSIONS = ("8", "99", "24")
 _ORDERS_OF_3 = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
@@ -78,14 +78,14 @@ def headless_brand(signals: Signals) -> TrafficReason | None:
 
 
 def unsupported_hints(signals: Signals) -> TrafficReason | None:
-    """Client hints from Firefox or Safari, which send none."""
+    """Client hints from Firefox or Safari, of which no known version sends any."""
     fields = signals.fields
     engine = signals.claim.engine
     if engine not in ("gecko", "webkit") or not ("sec-ch-ua" in fields or "sec-ch-ua-platform" in fields):
         return None
     if fields.get("sec-ch-ua-platform") == '"iOS"' and _OTHER_IOS_BROWSER.search(signals.user_agent):
         return None  # regions that allow other engines on iOS may get a Chromium there
-    return TrafficReason.contradicting_hints
+    return TrafficReason.contradicting_hints if signals.is_held else None
 
 
 def malformed_hints(signals: Signals) -> TrafficReason | None:
