@@ -47,6 +47,7 @@ $(SNIPPET)/node_modules/.installed: $(SNIPPET)/package-lock.json
 	@touch $@
 
 setup: $(VENV)/.run $(LISTS)/built/manifest.json ## install what running needs: .venv, the lists, and compiled code where there is a compiler
+	@$(BIN)/python -m stackfluence.lists.build
 	@$(BIN)/python -m stackfluence.native.build
 
 setup-dev: setup $(VENV)/.dev $(VENDOR)/node_modules/.installed $(SNIPPET)/node_modules/.installed ## install what tests and checks need too

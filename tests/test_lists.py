@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,19 +18,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmdb_writer import SearchTreeLeaf
 
-from stackfluence import lists
+from stackfluence import doctor, lists
 from stackfluence.errors import ListsUnusable
 from stackfluence.lists import build
+from stackfluence.settings import Settings
 
-PACKAGES = json.loads((build.PLACE / "package.json").read_text())["dependencies"]
-LOCK = (build.PLACE / "package-lock.json").read_text()
+PACKAGES = json.loads((lists.PLACE / "package.json").read_text())["dependencies"]
+LOCK = (lists.PLACE / "package-lock.json").read_text()
 NODE = shutil.which("node")
 
 
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give a copy of the small lists, in which a test may break something."""
-    for name in ("manifest.json", "isbot.json", "chrome_builds.json"):
+    for name in ("manifest.json", "isbot.json", "chrome_builds.json", "languages.json"):
         shutil.copy(lists.BUILT / name, tmp_path / name)
     monkeypatch.setattr(lists, "BUILT", tmp_path)
     lists.manifest.cache_clear()
@@ -64,7 +67,7 @@ def test_each_list_says_its_version_with_its_content() -> None:
 def test_the_patterns_read_are_those_that_the_package_exports() -> None:
     assert NODE is not None
     script = "process.stdout.write(JSON.stringify(require('isbot').list))"
-    done = subprocess.run([NODE, "-e", script], cwd=build.PLACE, capture_output=True, check=True)
+    done = subprocess.run([NODE, "-e", script], cwd=lists.PLACE, capture_output=True, check=True)
     assert lists.load("isbot")["patterns"] == json.loads(done.stdout)
 
 
@@ -86,7 +89,79 @@ def test_a_list_that_was_changed_or_cut_is_not_used(copied: Path) -> None:
         lists.load("isbot")
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", '{"stamp": ""}'])
+def thinned(folder: Path, file: str, name: str) -> None:
+    """Leave nearly nothing of a list, in a manifest that agrees."""
+    content = json.loads((folder / file).read_text())
+    counted = lists.LEAST[name][0]
+    kept = list(content[counted])[:3]
+    content[counted] = kept if isinstance(content[counted], list) else {key: content[counted][key] for key in kept}
+    raw = json.dumps(content).encode()
+    (folder / file).write_bytes(raw)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name].update(size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    lists.manifest.cache_clear()
+
+
+@pytest.mark.parametrize("name", lists.LEAST)
+def test_a_list_that_is_thin_is_refused_though_its_manifest_agrees(copied: Path, name: str) -> None:
+    lists.check()
+    thinned(copied, f"{name}.json", name)
+    with pytest.raises(ListsUnusable, match=f"{name} has only 3 "):
+        lists.load(name)
+    with pytest.raises(ListsUnusable, match=f"run `make setup`.* {name} has only 3 "):
+        lists.check()
+
+
+def test_lists_of_another_version_are_refused_until_set_up_has_run(copied: Path) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    assert manifest["stamp"] == lists.stamp()
+    (copied / "manifest.json").write_text(json.dumps({**manifest, "stamp": "another's"}))
+    with pytest.raises(ListsUnusable, match=r"run `make setup`.*another version"):
+        lists.check()
+    finding = doctor._lists(Settings())
+    assert (finding.is_well, finding.advice) == (False, "Run `make setup` anew.")
+    (copied / "manifest.json").write_text(json.dumps({"files": manifest["files"]}))
+    with pytest.raises(ListsUnusable, match="another version"):
+        lists.check()
+
+
+def test_an_installation_without_the_sources_of_the_stamp_is_not_refused(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "PLACE", copied)
+    assert lists.stamp() == ""
+    lists.check()
+
+
+@pytest.mark.parametrize("command", [["score", "-"], ["serve", "--port", "0"], ["edge", "--port", "0"]])
+def test_no_command_that_judges_starts_with_lists_of_another_version(tmp_path: Path, command: list[str]) -> None:
+    package = tmp_path / "stackfluence"
+    shutil.copytree(Path(lists.__file__).parents[1], package, ignore=shutil.ignore_patterns("node_modules"))
+    (package / "lists" / "package-lock.json").write_text(LOCK + "\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SF_DATA_DIR": str(tmp_path / "kept")}
+    done = subprocess.run(
+        [sys.executable, "-m", "stackfluence", *command], env=environment, input=b"", capture_output=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert b"run `make setup`" in done.stderr
+
+
+@pytest.mark.parametrize("spoil", ["cut", "thinned", "gone"])
+def test_set_up_mends_what_the_edge_refuses(copied: Path, spoil: str) -> None:
+    for name in ("country.mmdb", "asn.mmdb"):
+        shutil.copy(lists.PLACE / "built" / name, copied / name)
+    assert build._is_built(copied, lists.stamp())
+    if spoil == "cut":
+        (copied / "country.mmdb").write_bytes((copied / "country.mmdb").read_bytes()[:-1])
+    elif spoil == "thinned":
+        thinned(copied, "isbot.json", "isbot")
+    else:
+        (copied / "languages.json").unlink()
+    assert not build._is_built(copied, lists.stamp())
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"stamp": ""}', '{"files": []}'])
 def test_without_a_manifest_there_are_no_lists(copied: Path, text: str | None) -> None:
     if text is None:
         (copied / "manifest.json").unlink()

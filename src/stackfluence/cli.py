@@ -102,7 +102,7 @@ def serve(
 ) -> None:
     """Run an edge and a core behind one port, each restarted when it ends."""
     settings = _ready()
-    _check_places(settings)
+    _check_lists(settings)
     listener = _listen(host, port)
     print(f"Stackfluence listens on {_address(listener)} (data in {settings.data_path})", flush=True)
 
@@ -129,7 +129,7 @@ def demo(
     """
     os.environ.setdefault("SF_TRUSTED_PROXIES", "127.0.0.1/32")  # the sample visitors come from many addresses
     settings = _ready()
-    _check_places(settings)
+    _check_lists(settings)
     listener = _listen("127.0.0.1", port)
     lacking = asyncio.run(_demonstrate(settings, listener, rate, seconds, corpus))
     if lacking:
@@ -193,9 +193,12 @@ def edge(
     """Run one edge process: links, event intake, and what it hands to the core."""
     import uvloop
 
+    from stackfluence import lists
     from stackfluence.edge_process import run_edge
 
     settings = _ready()
+    if lifeline is None:
+        lists.check()  # who restarts an edge has done so before
     listener = _listen(host, port) if fd is None else socket.socket(fileno=fd)
     listener.setblocking(False)
     if fd is None:
@@ -267,10 +270,12 @@ def _ready() -> Settings:
     return settings
 
 
-def _check_places(settings: Settings) -> None:
-    """Raise SettingsError for a GeoIP file that can't be used: edges that are restarted later go on without it."""
+def _check_lists(settings: Settings) -> None:
+    """Raise for lists and GeoIP files that can't be used: edges that are restarted later go on with what they have."""
+    from stackfluence import lists
     from stackfluence.click.geo import Places
 
+    lists.check()
     Places(settings)
 
 

@@ -299,6 +299,9 @@ def score(
 
     Exit code 3 when a line could not be read; an object with `error` stands in its place.
     """
+    from stackfluence import lists
+
+    lists.check()
     from stackfluence.operations.score import score_lines
 
     if score_lines(file, sys.stdout.buffer, is_explained=explain):

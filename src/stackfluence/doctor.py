@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 import socket
 import time
@@ -19,7 +18,7 @@ from stackfluence.catalog.policies import longest_windows
 from stackfluence.click.geo import Places
 from stackfluence.click.rules.versions import CAPTURED_ON, GOOD_FOR_DAYS, NEWEST
 from stackfluence.clock import now_ms
-from stackfluence.errors import StackfluenceError
+from stackfluence.errors import ListsUnusable, StackfluenceError
 from stackfluence.events.journal import segments
 from stackfluence.migrate import is_current
 from stackfluence.processes import core_socket
@@ -169,7 +168,9 @@ def _geoip(settings: Settings) -> Finding:
     try:
         places = Places(settings)
     except StackfluenceError as error:
-        return Finding("geoip", False, str(error), "Replace the file, or run `stackfluence geoip update`.")
+        is_setups = isinstance(error, ListsUnusable)
+        advice = "Run `make setup` anew." if is_setups else "Replace the file, or run `stackfluence geoip update`."
+        return Finding("geoip", False, str(error), advice)
     ages = {file.version: int(time.time() - file.built_at) // 86_400 for file in places.files.values()}
     detail = "; ".join(f"{version}, {age} days old" for version, age in ages.items())
     if places.problems:
@@ -186,12 +187,11 @@ def _geoip(settings: Settings) -> Finding:
 
 
 def _lists(settings: Settings) -> Finding:
-    names = []
-    for name, origin in lists.manifest().items():
-        is_whole = hashlib.sha256(lists.path(name).read_bytes()).hexdigest() == origin["sha256"]
-        if not is_whole:
-            return Finding("lists", False, f"{origin['file']} is not as it was built", "Run `make setup` anew.")
-        names.append(f"{origin['name']} {origin['version']}")
+    try:
+        lists.check()
+    except ListsUnusable as error:
+        return Finding("lists", False, str(error), "Run `make setup` anew.")
+    names = [f"{origin['name']} {origin['version']}" for origin in lists.manifest().values()]
     return Finding("lists", True, ", ".join(names))
 
 

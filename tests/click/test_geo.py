@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stackfluence import lists
+from stackfluence import doctor, lists
 from stackfluence.click import geo
 from stackfluence.click.geo import UNKNOWN, GeoFileRefused, Place, Places, open_file
 from stackfluence.errors import ListsUnusable, SettingsError
@@ -38,11 +42,19 @@ def places(tmp_path: Path) -> Places:
 
 
 @pytest.fixture
-def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> Path:
-        raise ListsUnusable(f"{name} is missing.")
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a copy of what set-up installed, in which a test may break something."""
+    copy = tmp_path / "built"
+    shutil.copytree(lists.BUILT, copy)
+    monkeypatch.setattr(lists, "BUILT", copy)
+    lists.manifest.cache_clear()
+    yield copy
+    lists.manifest.cache_clear()
 
-    monkeypatch.setattr(lists, "path", missing)
+
+@pytest.fixture
+def nothing_installed(installed: Path) -> None:
+    shutil.rmtree(installed)
 
 
 @pytest.mark.parametrize("address", [ADDRESS, "2001:db8::1", f"::ffff:{ADDRESS}"])
@@ -116,11 +128,64 @@ def test_without_files_of_ones_own_the_installed_ones_are_used_and_called_demo(t
 
 
 @pytest.mark.usefixtures("nothing_installed")
-def test_with_no_file_at_all_every_place_is_unknown_and_that_is_said(tmp_path: Path) -> None:
+def test_with_no_file_at_all_every_place_is_unknown_and_that_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     places = Places(settings(tmp_path, is_configured=False))
     assert places.find("8.8.8.8") == UNKNOWN
     assert places.versions() == {}
     assert "make setup" in places.problems["country"]
+    assert not places.refresh()
+    assert [record.message for record in caplog.records] == ["geoip_absent", "geoip_absent"], "one for each kind"
+    finding = doctor._geoip(settings(tmp_path, is_configured=False))
+    assert (finding.is_well, "no file is installed" in finding.detail) == (False, True)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def altered(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("kind", ["country", "asn"])
+@pytest.mark.parametrize("spoil", [cut, altered, os.unlink])
+def test_a_file_that_set_up_installed_and_that_broke_refuses_to_start(
+    tmp_path: Path, installed: Path, kind: str, spoil: object
+) -> None:
+    assert callable(spoil)
+    spoil(installed / f"{kind}.mmdb")
+    own = settings(tmp_path, is_configured=False)
+    with pytest.raises(ListsUnusable, match=rf"run `make setup`.*{kind}\.mmdb"):
+        Places(own)
+    finding = doctor._geoip(own)
+    assert (finding.is_well, finding.advice) == (False, "Run `make setup` anew.")
+    assert f"{kind}.mmdb" in finding.detail
+    assert Places(settings(tmp_path)).find(ADDRESS).country == "DE", "who has files of one's own needs none of set-up's"
+
+
+def test_an_edge_that_is_restarted_goes_on_without_a_file_of_set_up_s_that_broke(
+    tmp_path: Path, installed: Path
+) -> None:
+    cut(installed / "country.mmdb")
+    places = Places(settings(tmp_path, is_configured=False), is_strict=False)
+    assert places.find("8.8.8.8") == Place("", 15169, NetworkClass.hosting)
+    assert "country.mmdb" in places.problems["country"]
+    assert (places.refused, places.refresh()) == (1, False)
+
+
+def test_a_table_of_networks_that_is_thin_is_refused_though_its_manifest_agrees(
+    tmp_path: Path, installed: Path
+) -> None:
+    raw = write_asn(installed / "asn.mmdb").read_bytes()
+    manifest = json.loads((installed / "manifest.json").read_bytes())
+    manifest["files"]["asn"].update(size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
+    (installed / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ListsUnusable, match="fewer than 100,000 ranges"):
+        Places(settings(tmp_path, is_configured=False))
 
 
 def test_an_updated_file_comes_before_the_installed_one_and_is_found_while_running(tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ def open_file(path: Path, kind: str, *, is_demo: bool = False, now: Callable[[],
     except (InvalidDatabaseError, UnicodeDecodeError, ValueError, MemoryError) as error:
         raise GeoFileRefused(str(error) if isinstance(error, GeoFileRefused) else "it is no whole MMDB file") from None
     built_at = _examine(reader, kind, now())
+    if is_demo and kind == "asn" and reader.metadata().node_count < lists.LEAST_RANGES:  # a tree has a node for each
+        raise GeoFileRefused(f"it has fewer than {lists.LEAST_RANGES:,} ranges")
     name = lists.manifest()[kind]["name"] if is_demo else reader.metadata().database_type
     return GeoFile(path, name, built_at, is_demo, signature, reader)
 
@@ -175,8 +177,9 @@ class Places:
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time, *, is_strict: bool = True) -> None:
         """Open what is configured, else what `stackfluence geoip update` wrote, else what set-up installed.
 
-        Raises SettingsError, with file and reason, for one of the first two that can't be used; when not `is_strict`,
-        that is a problem as any other. Without any file, and with a damaged one of set-up's, every place is unknown.
+        Raises SettingsError, with file and reason, for one of the first two that can't be used, and ListsUnusable for
+        one that set-up installed and that broke; when not `is_strict`, that is a problem as any other. Without any
+        file every place is unknown.
         """
         self.refused = 0
         self.problems: dict[str, str] = {}
@@ -211,7 +214,7 @@ class Places:
         return any(taken)
 
     def _source(self, kind: str) -> tuple[Path, bool] | None:
-        """Return the path to read now and whether it is set-up's."""
+        """Return the path to read now and whether it is set-up's. Raises ListsUnusable for a broken one of set-up's."""
         if self._configured[kind]:
             return Path(self._configured[kind]), False
         updated = self._folder / f"{UPDATED[kind]}.mmdb"
@@ -223,20 +226,28 @@ class Places:
             self.problems[kind] = f"{updated}: {error.strerror or error}"
         else:
             return updated, False
-        with suppress(ListsUnusable):
-            return lists.path(kind), True
-        return None
+        return (lists.path(kind), True) if lists.is_installed(kind) else None
 
     def _open_first(self, kind: str, is_strict: bool) -> None:
-        source = self._source(kind)
-        if source is None:
-            self.problems[kind] = "no file is installed; run `make setup` or `stackfluence geoip update`"
-            return
-        path, is_demo = source
+        path, is_demo = lists.BUILT, True
         try:
+            source = self._source(kind)
+            if source is None:
+                self.problems[kind] = "no file is installed; run `make setup` or `stackfluence geoip update`"
+                log.warning("geoip_absent", extra={"kind": kind})
+                return
+            path, is_demo = source
+            if is_demo:
+                lists.whole(kind)
             self._files[kind] = open_file(path, kind, is_demo=is_demo, now=self._now)
+        except ListsUnusable as unusable:
+            if is_strict:
+                raise
+            self._refuse(kind, path, str(unusable))
         except GeoFileRefused as refusal:
-            if is_strict and not is_demo:
+            if is_strict and is_demo:
+                raise ListsUnusable(f"{path}: {refusal}.") from None
+            if is_strict:
                 raise SettingsError(f"GeoIP file {path}: {refusal}.") from None
             with suppress(OSError):
                 self._refused_signatures[kind] = _signature(path.stat())
@@ -244,8 +255,11 @@ class Places:
 
     def _replace(self, kind: str) -> bool:
         """Open a file that isn't the one in use and wasn't refused before; the one in use stays when it is no good."""
-        source = self._source(kind)
         current = self._files.get(kind)
+        try:
+            source = self._source(kind)
+        except ListsUnusable:
+            return False  # set-up writes them anew, or they broke: what is in use stays, and doctor says so
         if source is None:
             return False
         path, is_demo = source

@@ -15,8 +15,13 @@ from typing import Any, TypedDict
 
 from stackfluence.errors import ListsUnusable
 
-BUILT = Path(__file__).parent / "built"
+PLACE = Path(__file__).parent
+BUILT = PLACE / "built"
 MANIFEST = "manifest.json"
+MADE_BY = ("package-lock.json", "build.py")  # what decides the lists' content; both are part of an installation
+# what each JSON list counts in, and how many there must be: about half of what the pinned versions hold
+LEAST = {"isbot": ("patterns", 100), "chrome_builds": ("builds", 100), "languages": ("languages", 200)}
+LEAST_RANGES = 100_000  # of the table of networks
 
 
 class ListOrigin(TypedDict):
@@ -36,13 +41,33 @@ class ListOrigin(TypedDict):
 @cache
 def manifest() -> dict[str, ListOrigin]:
     """Return the origin of each list: isbot, chrome_builds, languages, country, asn. Raises ListsUnusable."""
-    try:
-        files: dict[str, ListOrigin] = json.loads((BUILT / MANIFEST).read_bytes())["files"]
-    except FileNotFoundError:
-        raise ListsUnusable(f"{BUILT / MANIFEST} is missing.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ListsUnusable(f"{BUILT / MANIFEST} is damaged: {type(error).__name__}: {error}.") from None
+    files: dict[str, ListOrigin] = _manifest()["files"]
     return files
+
+
+def stamp() -> str:
+    """Return what tells one version's lists from another's, empty where the files that tell aren't installed."""
+    try:
+        return hashlib.sha256(b"".join((PLACE / name).read_bytes() for name in MADE_BY)).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def check() -> None:
+    """Raise ListsUnusable unless the lists are this version's, whole, and as long as they must be.
+
+    Tables of addresses are the business of who opens them: an installation that has its own needs none of these.
+    """
+    made_by = stamp()
+    if made_by and _manifest().get("stamp") != made_by:
+        raise ListsUnusable(f"{BUILT} was built by another version or from other packages.")
+    for name in LEAST:
+        load(name)
+
+
+def is_installed(name: str) -> bool:
+    """Whether set-up installed a list, in whatever state it is now. Raises ListsUnusable for a damaged manifest."""
+    return (BUILT / MANIFEST).exists() and name in manifest()
 
 
 def path(name: str) -> Path:
@@ -60,8 +85,16 @@ def path(name: str) -> Path:
     return found
 
 
+def whole(name: str) -> Path:
+    """Return where a list's file is, checked against the SHA-256 it was built with. Raises ListsUnusable."""
+    found = path(name)
+    if hashlib.sha256(found.read_bytes()).hexdigest() != manifest()[name]["sha256"]:
+        raise ListsUnusable(f"{found} is not as it was built.")
+    return found
+
+
 def load(name: str) -> dict[str, Any]:
-    """Return a JSON list, checked against the SHA-256 it was built with. Raises ListsUnusable.
+    """Return a JSON list, whole and as long as it must be. Raises ListsUnusable.
 
     isbot: name, version, licence and `patterns`, regular expressions of user agents, case-insensitive.
     chrome_builds: name, version, licence and `builds`, major → [lowest, highest] build number ever published for it;
@@ -69,8 +102,25 @@ def load(name: str) -> dict[str, Any]:
     languages: name, version, licence, `languages`, country → the languages spoken there (ISO 639), and `spread`,
     those spoken in so many countries that they are rare in none.
     """
-    raw = path(name).read_bytes()
-    if hashlib.sha256(raw).hexdigest() != manifest()[name]["sha256"]:
-        raise ListsUnusable(f"{path(name)} is not as it was built.")
-    found: dict[str, Any] = json.loads(raw)
+    found: dict[str, Any] = json.loads(whole(name).read_bytes())
+    require_enough(name, found)
     return found
+
+
+def require_enough(name: str, content: dict[str, Any]) -> None:
+    """Raise ListsUnusable for a JSON list that is so short that something must have been lost of it."""
+    counted, least = LEAST[name]
+    if len(content[counted]) < least:
+        raise ListsUnusable(f"{name} has only {len(content[counted]):,} {counted}; there must be {least:,}.")
+
+
+def _manifest() -> dict[str, Any]:
+    try:
+        found = json.loads((BUILT / MANIFEST).read_bytes())
+        if not isinstance(found["files"], dict):
+            raise TypeError("its files are no object")
+    except FileNotFoundError:
+        raise ListsUnusable(f"{BUILT / MANIFEST} is missing.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ListsUnusable(f"{BUILT / MANIFEST} is damaged: {type(error).__name__}: {error}.") from None
+    return dict(found)

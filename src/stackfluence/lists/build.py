@@ -22,20 +22,13 @@ from typing import Any
 from mmdb_writer import MMDBWriter, SearchTreeLeaf, SearchTreeNode
 
 from stackfluence.errors import ListsUnusable
-from stackfluence.lists import BUILT, MANIFEST, ListOrigin
+from stackfluence.lists import BUILT, LEAST_RANGES, MANIFEST, PLACE, ListOrigin, require_enough, stamp
 
-PLACE = Path(__file__).parent
 INSTALLED = PLACE / "node_modules"
 
 _DBIP = "IP Geolocation by DB-IP, https://db-ip.com"
 _OTHER_TAGS = {"pre_blink_merge"}  # Chromium's repository has tags that are no versions
 _COUNTED_PERCENT, _SPREAD_TERRITORIES = 0.1, 4  # one in a thousand people, in four territories: 50 languages
-_MIN_PATTERNS, _MIN_MAJORS, _MIN_TERRITORIES, _MIN_RANGES = (
-    100,
-    100,
-    200,
-    100_000,
-)  # about half of what the pinned versions hold
 
 
 def build(installed: Path = INSTALLED, built: Path = BUILT) -> bool:
@@ -43,8 +36,8 @@ def build(installed: Path = INSTALLED, built: Path = BUILT) -> bool:
 
     Raises ListsUnusable when a package is missing or isn't built as expected.
     """
-    stamp = hashlib.sha256((PLACE / "package-lock.json").read_bytes() + Path(__file__).read_bytes()).hexdigest()
-    if _is_built(built, stamp):
+    made_by = stamp()
+    if _is_built(built, made_by):
         return False
     if not installed.is_dir():
         raise ListsUnusable(f"{installed} is missing; run `npm ci --ignore-scripts --omit=dev` in {installed.parent}.")
@@ -59,17 +52,23 @@ def build(installed: Path = INSTALLED, built: Path = BUILT) -> bool:
             draft.chmod(0o644)
             draft.replace(built / file)
         draft = Path(folder) / MANIFEST
-        draft.write_text(json.dumps({"stamp": stamp, "files": files}, indent=1))
+        draft.write_text(json.dumps({"stamp": made_by, "files": files}, indent=1))
         draft.replace(built / MANIFEST)
     return True
 
 
-def _is_built(built: Path, stamp: str) -> bool:
+def _is_built(built: Path, made_by: str) -> bool:
+    """Whether all is there as this version would build it, since what the edge refuses must be mended here."""
     try:
         kept = json.loads((built / MANIFEST).read_bytes())
-        sizes = {file["file"]: file["size"] for file in kept["files"].values()}
-        return bool(kept["stamp"] == stamp) and all((built / name).stat().st_size == sizes[name] for name in sizes)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        for name, (file, _, _) in _LISTS.items():
+            raw = (built / file).read_bytes()
+            if hashlib.sha256(raw).hexdigest() != kept["files"][name]["sha256"]:
+                return False
+            if file.endswith(".json"):
+                require_enough(name, json.loads(raw))
+        return bool(kept["stamp"] == made_by)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ListsUnusable):
         return False
 
 
@@ -93,7 +92,11 @@ def _origin(package: Path, name: str, licence: str, attribution: str) -> ListOri
     }
 
 
-def _write_json(draft: Path, origin: ListOrigin, **content: Any) -> None:
+def _write_json(draft: Path, name: str, origin: ListOrigin, **content: Any) -> None:
+    try:
+        require_enough(name, content)
+    except ListsUnusable as error:
+        raise ListsUnusable(f"{origin['package']} {origin['version']}: {Exception.__str__(error)}") from None
     head = {key: origin[key] for key in ("name", "version", "licence")}
     draft.write_text(json.dumps({**head, **content}, indent=0))
 
@@ -107,9 +110,9 @@ def _isbot(package: Path, draft: Path) -> ListOrigin:
         patterns, _ = json.JSONDecoder().raw_decode(module, module.index("[", start)) if start >= 0 else ([], 0)
     except ValueError as error:
         raise ListsUnusable(f"{package.name}: its patterns can't be read: {error}.") from None
-    if len(patterns) < _MIN_PATTERNS or not all(isinstance(pattern, str) and pattern for pattern in patterns):
+    if not all(isinstance(pattern, str) and pattern for pattern in patterns):
         raise ListsUnusable(f"{package.name} {origin['version']}: the module isn't built as expected.")
-    _write_json(draft, origin, patterns=patterns)
+    _write_json(draft, "isbot", origin, patterns=patterns)
     return origin
 
 
@@ -127,9 +130,7 @@ def _chrome_builds(package: Path, draft: Path) -> ListOrigin:
         number = int(parts[2])
         low, high = builds.get(int(parts[1]), (number, number))
         builds[int(parts[1])] = [min(low, number), max(high, number)]
-    if len(builds) < _MIN_MAJORS:
-        raise ListsUnusable(f"{package.name} {origin['version']}: only {len(builds)} major versions.")
-    _write_json(draft, origin, builds={str(major): builds[major] for major in sorted(builds)})
+    _write_json(draft, "chrome_builds", origin, builds={str(major): builds[major] for major in sorted(builds)})
     return origin
 
 
@@ -148,10 +149,9 @@ def _languages(package: Path, draft: Path) -> ListOrigin:
             language = tag.partition("_")[0]
             languages.setdefault(territory, set()).add(language)
             counts[language] = counts.get(language, 0) + (float(speakers["_populationPercent"]) >= _COUNTED_PERCENT)
-    if len(languages) < _MIN_TERRITORIES:
-        raise ListsUnusable(f"{package.name} {origin['version']}: only {len(languages)} territories.")
     spread = sorted(language for language, count in counts.items() if count >= _SPREAD_TERRITORIES)
-    _write_json(draft, origin, languages={name: sorted(languages[name]) for name in sorted(languages)}, spread=spread)
+    spoken = {name: sorted(languages[name]) for name in sorted(languages)}
+    _write_json(draft, "languages", origin, languages=spoken, spread=spread)
     return origin
 
 
@@ -205,7 +205,7 @@ def _asn(package: Path, draft: Path) -> ListOrigin:
                 leaf = leaves[asn, organization] = SearchTreeLeaf(record)
             writer.add(int(first), int(last), width, leaf)
             count += 1
-    if count < _MIN_RANGES:
+    if count < LEAST_RANGES:
         raise ListsUnusable(f"{package.name} {origin['version']}: only {count} ranges.")
     writer.to_db_file(os.fspath(draft))
     return origin
