@@ -26,6 +26,13 @@ _OWN_NETWORKING = re.compile(
     r"UCBrowser|UBrowser|QQBrowser|Quark/|Puffin|baidubrowser|MiuiBrowser|HuaweiBrowser|HeyTapBrowser|VivoBrowser"
     r"|Opera Mini|Silk/|SmartTV|SMART-TV|Web0S|NetCast|Tizen|PlayStation|Electron/|QtWebEngine/"
 )
+# Browsers that name a version of Chrome beside their own and aren't made of it, or of an older one
+_OTHER_THAN_CHROME = re.compile(r"\b(?:Ladybird|Falkon|QupZilla|qutebrowser|Otter|Konqueror|Dooble)/")
+# Firefox ends with its version. What names another browser around it is a fork, of an older Gecko or of Goanna: Pale
+# Moon, Basilisk, SeaMonkey, K-Meleon, Waterfox Classic; or Servo
+_FIREFOX_ITSELF = re.compile(r"\) Gecko/[\d.]+ Firefox/[\d.]+$")
+# Apple lets browsers bring their own engine to iOS in some regions; all say themselves which they are
+_OTHER_ON_IOS = re.compile(r"\b(?:CriOS|EdgiOS|FxiOS|OPT|OPiOS)/")
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -146,36 +153,54 @@ class Signals(msgspec.Struct):
 
     @property
     def has_own_habits(self) -> bool:
-        """Whether a browser may lack what its engine always sends: it shows the page inside an app, or fetches its way.
-
-        Android's WebView names its app in X-Requested-With (a package name) or itself among the brands, also where the
-        app replaced the user agent.
+        """Whether a browser may lack what its engine always sends: it shows the page inside an app, fetches its way, or
+        is another one than the engine it names.
         """
         if self._has_own_habits is None:
-            self._has_own_habits = self._is_in_app_or_own()
+            self._has_own_habits = (
+                bool(self.in_app_browser)
+                or self.claim.is_webview
+                or self._is_androids_webview()
+                or self._is_other_engine()
+                or _OWN_NETWORKING.search(self.user_agent) is not None
+            )
         return self._has_own_habits
 
     @property
     def is_held(self) -> bool:
         """Whether a browser is held to what its engine's version always sends: a known one, without own habits.
 
-        Apps on Apple's phones are made of WebKit, and what they leave out is another question.
+        Apps on Apple's phones are made of WebKit and send what it sends; what they leave out is another question.
         """
         claim = self.claim
         if versions.is_beyond(claim.engine, claim.major, self.user_agent):
             return False
-        return claim.engine == "webkit" or not self.has_own_habits
+        if claim.engine == "webkit":
+            return not (self._is_androids_webview() or self._is_other_engine())
+        return not self.has_own_habits
 
-    def _is_in_app_or_own(self) -> bool:
+    def _is_androids_webview(self) -> bool:
+        """Whether Android's WebView sent it, which names its app in X-Requested-With (a package name) or itself among
+        the brands, also where the app replaced the user agent, by an iPhone's, a Mac's or Firefox's as well.
+        """
         fields = self.fields
-        is_android = self.claim.platform == "android" or fields.get("sec-ch-ua-platform") == '"Android"'
         is_named = "." in fields.get("x-requested-with", "") or "Android WebView" in fields.get("sec-ch-ua", "")
-        return (
-            bool(self.in_app_browser)
-            or self.claim.is_webview
-            or (is_android and is_named)
-            or _OWN_NETWORKING.search(self.user_agent) is not None
+        claim = self.claim
+        return is_named and (
+            claim.platform == "android"
+            or claim.engine in ("gecko", "webkit")
+            or fields.get("sec-ch-ua-platform") == '"Android"'
         )
+
+    def _is_other_engine(self) -> bool:
+        """Whether it names an engine that it isn't made of: a fork, or a browser on iOS that brought its own."""
+        engine = self.claim.engine
+        if engine == "webkit":
+            brought = self.fields.get("sec-ch-ua-platform") == '"iOS"' or "image/apng" in self.fields.get("accept", "")
+            return brought and _OTHER_ON_IOS.search(self.user_agent) is not None
+        if engine == "gecko":
+            return _FIREFOX_ITSELF.search(self.user_agent) is None
+        return engine == "blink" and _OTHER_THAN_CHROME.search(self.user_agent) is not None
 
 
 def read_fields(headers: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -35,6 +35,7 @@ _HINTS_SINCE = 90  # Chromium: sec-ch-ua by default since 89
 _PRIORITY_SINCE = 128  # Firefox
 _IOS_VERSION = re.compile(r" OS (\d{1,3})_(\d{1,3})")
 _SAFARI_FETCHES_SINCE = (16, 4)
+_SMALL_BROWSER = re.compile(r"^(?:Lynx|E?Links|(?:Emacs-)?w3m|Dillo|NetSurf)[ /]|; Dillo \d|\) NetSurf/\d")
 _PAGE_MODES = (None, "navigate", "nested-navigate")
 _PAGE_DESTINATIONS = frozenset(("document", "iframe", "frame", "fencedframe", "object", "embed"))
 
@@ -65,10 +66,13 @@ _ALPHABETICAL_FROM = 7  # headers: a browser's own order agrees with the alphabe
 def no_accept_language(signals: Signals) -> TrafficReason | None:
     """No Accept-Language: browsers and the web views of apps take it from the device's settings.
 
-    A set that is whole but for it is `missing_headers`: extensions for privacy can take it out.
+    A set that is whole but for it is `missing_headers`: extensions for privacy can take it out. Browsers for text and
+    small machines ask for a language when somebody set one up.
     """
     fields = signals.fields
     if fields.get("accept-language") or fields.get("sec-fetch-mode") == "navigate":
+        return None
+    if not signals.claim.engine and _SMALL_BROWSER.search(signals.user_agent):
         return None
     return TrafficReason.no_accept_language
 

@@ -33,7 +33,6 @@ _QUOTED = re.compile(r'"[^"\\]*"')  # RFC 8941 string, as far as browsers need i
 _BRAND = re.compile(r'"([^"]*)"\s*;\s*v="([^"]*)"')
 _NO_LETTER = re.compile("[^A-Za-z]+")
 _MAJOR = re.compile(r"\d{1,4}")
-_OTHER_IOS_BROWSER = re.compile(r"\b(?:CriOS|EdgiOS|FxiOS|OPT|OPiOS)/")
 
 # Brands of browsers that leave Chromium's list as it is but for their own name, which stands where Chrome's does
 _CHROMIUM_LISTS = frozenset(("Google Chrome", "Microsoft Edge", "Brave", "Opera", "HeadlessChrome"))
@@ -83,8 +82,6 @@ def unsupported_hints(signals: Signals) -> TrafficReason | None:
     engine = signals.claim.engine
     if engine not in ("gecko", "webkit") or not ("sec-ch-ua" in fields or "sec-ch-ua-platform" in fields):
         return None
-    if fields.get("sec-ch-ua-platform") == '"iOS"' and _OTHER_IOS_BROWSER.search(signals.user_agent):
-        return None  # regions that allow other engines on iOS may get a Chromium there
     return TrafficReason.contradicting_hints if signals.is_held else None
 
 
