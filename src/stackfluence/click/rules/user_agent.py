@@ -52,13 +52,14 @@ def names_itself(said: Introduction) -> TrafficReason | None:
 def fits_list(said: Introduction) -> TrafficReason | None:
     """A word of what robots do, ours, isbot's or CrawlerDetect's; apps' web views may have any word.
 
-    A robot that has named itself isn't asked about again: one word is not two reasons. Nor are the lists asked where
-    no frame fits: their patterns for such strings see what `fits_no_frame` sees.
+    So may programs on Electron, which people read and write with, but for those that only robots use. A robot that has
+    named itself isn't asked about again: one word is not two reasons. Nor are the lists asked where no frame fits:
+    their patterns for such strings see what `fits_no_frame` sees.
     """
     anatomy = said.anatomy
-    if said.in_app_browser:
-        return None
     asked, bare = anatomy.asked, anatomy.bare
+    if said.in_app_browser or ("Electron/" in said.user_agent and not names.ROBOT_WORDS.fits(bare)):
+        return None
     # Google's App Engine adds its name to any user agent: of programs, and of people behind the free proxies on it
     is_listed = names.BROAD.fits(asked) or names.OWN_REQUESTS.fits(bare) or "AppEngine-Google" in said.user_agent
     if anatomy.frame and not is_listed:
