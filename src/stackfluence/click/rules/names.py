@@ -58,6 +58,8 @@ MONITORS = (
     r"\bmonitor(?:ing|bot|s|e|ed|\b)", r"availability", r"appdynamics|splunk|thousandeyes|solarwinds|grafana|sentry",
 )  # fmt: skip
 AGENTS = (
+    # as ChatGPT-User, of who fetches a page because somebody asked an assistant about it; phones' builds say `-user`
+    r"(?-i:\b[A-Z][A-Za-z0-9]+-User/\d)",
     r"gptbot|chatgpt|oai-searchbot|openai", r"claude", r"anthropic", r"perplexity",
     r"google-(?:extended|cloudvertexbot|notebooklm|gemini)", r"googleagent|gemini-deep|vertex",
     r"bytespider|tiktokspider", r"\bccbot\b", r"cohere", r"meta-external(?:agent|bot)|facebookbot",
