@@ -8,13 +8,17 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from stackfluence.click.head import Head
+from stackfluence.click.rules.arrival import parameter_reasons
 from stackfluence.operations.score import MAX_LINE, answer, score_lines
 from stackfluence.reasons import REASONS
 from stackfluence.vocabulary import TrafficReason
+from tests.click.header_sets import LINUX
 
 COMMAND = [sys.executable, "-m", "stackfluence", "score"]
 LIBRARY = "curl/8.5.0"
@@ -76,6 +80,55 @@ def test_of_a_user_agent_alone_only_the_rules_that_need_no_more_are_asked() -> N
     (alone, bare), _ = scored(line(user_agent=PHONE) + b"\n" + line(headers=[["User-Agent", PHONE]]))
     assert (alone["score"], alone["reasons"]) == (0, [])
     assert bare["score"] >= 50, "no browser sends nothing but its name"
+
+
+CHROMIUM = [
+    ["Host", "go.brand.example"],
+    ["User-Agent", LINUX],
+    ["Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"],
+    ["sec-ch-ua", '"Google Chrome";v="131", "Chromium";v="131", "Not_A Brand";v="24"'],
+    ["Sec-Fetch-Site", "same-origin"],
+    ["Sec-Fetch-Mode", "navigate"],
+    ["Sec-Fetch-Dest", "document"],
+    ["Accept-Encoding", "gzip, deflate, br, zstd"],
+    ["Accept-Language", "de-DE,de;q=0.9"],
+]
+SHUFFLED = [CHROMIUM[-1], *CHROMIUM[:-1]]
+FORWARDED = ["X-Forwarded-For", "198.51.100.7"]
+OWN_LINK = ["Referer", "https://GO.brand.example/c/creator/campaign"]
+
+
+@pytest.mark.parametrize(
+    ("members", "reasons"),
+    [
+        ({"headers": CHROMIUM}, []),
+        ({"headers": SHUFFLED}, ["unlike_header_order"]),
+        ({"headers": [*SHUFFLED, FORWARDED]}, []),
+        ({"headers": [*CHROMIUM, OWN_LINK]}, ["self_referred"]),
+        ({"headers": [*CHROMIUM, ["Referer", "https://go.brand.example/about"]]}, []),
+        ({"headers": [*CHROMIUM[1:], OWN_LINK]}, []),
+        ({"headers": CHROMIUM, "url": "/c/creator/campaign?inf_click_id=x&q=%3Cscript"},
+         ["replayed_click_id", "malformed_parameters"]),
+        ({"headers": CHROMIUM, "url": "https://go.brand.example/c/creator/campaign?a=%0#?b"}, ["malformed_parameters"]),
+        ({"headers": CHROMIUM, "url": "/c/creator/campaign"}, []),
+        ({"user_agent": PHONE, "url": "/c/creator/campaign?inf_click_id=x"}, ["replayed_click_id"]),
+    ],
+)  # fmt: skip
+def test_a_request_is_judged_as_the_edge_would(members: dict[str, Any], reasons: list[str]) -> None:
+    (answered,), _ = scored(line(**members))
+    assert answered["reasons"] == reasons
+    if "headers" in members:
+        assert reasons == said_by_the_edge(members["headers"], members.get("url", "/c/creator/campaign"))
+
+
+def said_by_the_edge(headers: list[list[str]], url: str) -> list[str]:
+    """Return what an edge finds in the same request, from its own head and parameters."""
+    sent = [(name.encode(), value.encode()) for name, value in headers]
+    fields = {name.lower(): value for name, value in sent}
+    asked = {"headers": sent, "fields": fields, "is_https": True, "forwarded": b""}
+    head = Head(SimpleNamespace(**asked, connection=SimpleNamespace(is_proxied=False)))  # type: ignore[arg-type]
+    query = url.partition("#")[0].partition("?")[2].encode()
+    return [reason.value for reason in (*head.evidence.reading.reasons, *parameter_reasons(query))]
 
 
 def test_the_sentences_explain_each_reason() -> None:

@@ -297,6 +297,7 @@ def score(
 ) -> None:
     """Score JSON lines with `headers` (a list of pairs, name and value) or `user_agent`, each with one line, in order.
 
+    With `transport` (https), `method` (GET) and `url`, of which the parameters are read. Network and pace aren't asked.
     Exit code 3 when a line could not be read; an object with `error` stands in its place.
     """
     from stackfluence import lists

@@ -17,6 +17,7 @@ import msgspec
 
 from stackfluence.click.bot_score import Reading, read
 from stackfluence.click.request import Request
+from stackfluence.click.rules.arrival import names_a_link
 from stackfluence.click.signals import read_fields
 from stackfluence.click.visitor import referrer_host
 from stackfluence.native import compiled
@@ -134,7 +135,7 @@ class Head:
         fields = request.fields
         referrer = fields.get(b"referer")
         self.host = fields.get(b"host", b"")
-        is_self_referred = referrer is not None and _names_a_link(referrer, self.host)
+        is_self_referred = referrer is not None and names_a_link(referrer, self.host)
         kept = kept_headers(request.headers)
         is_order_kept = not request.connection.is_proxied and b"x-forwarded-for" not in fields
         self.evidence = evidence(b"GET", kept, request.is_https, is_order_kept, is_self_referred)
@@ -147,12 +148,6 @@ class Head:
             self.leaf = f'"referrer_host":{_encode(referrer_host(referrer)).decode()},'
             if not self.is_opted_out:
                 self.expiring += f',"referrer":{_encode(referrer[:2_000].decode("latin-1")).decode()}'
-
-
-def _names_a_link(referrer: bytes, host: bytes) -> bool:
-    """Whether a referrer is a tracked link on the host that was asked, whose answers are redirects and no pages."""
-    address = referrer.partition(b"://")[2]
-    return bool(host) and address.lower().startswith(host.lower() + b"/c/")
 
 
 class Post:

@@ -1,5 +1,9 @@
 """Scores header sets and user agents from JSON lines: one answer a line, in order, in constant memory.
 
+Judged is as an edge would judge the same request, by what the line has of it: headers that a proxy wrote anew, those
+with X-Forwarded-For, have no order, a Referer on the Host's own links is one, and parameters are those of `url`. Where
+it came from, and how often, is known to an edge alone.
+
 A line that can't be read gets `{"error": "line 3: …"}` in its place, so that answers and questions stay side by side.
 """
 
@@ -12,13 +16,17 @@ from typing import Literal, Protocol
 import msgspec
 
 from stackfluence.click import bot_score
+from stackfluence.click.rules.arrival import names_a_link, parameter_reasons
+from stackfluence.click.signals import read_fields
 from stackfluence.reasons import REASONS
+from stackfluence.vocabulary import TrafficReason
 
 MAX_LINE = 1 << 20  # bytes; the edge itself refuses heads of a fraction of it
 PIECE = 1 << 16
 MAX_REMEMBERED = 4_000  # characters of a header set; 4,000 of them are 16 MB
 
 Headers = tuple[tuple[str, str], ...]
+Reasons = tuple[TrafficReason, ...]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -47,12 +55,14 @@ class Question(msgspec.Struct):
     """A request, or its user agent alone; what else a line has is ignored.
 
     `headers` are in the order they came in. Of a request all rules are asked, of a user agent those that need no more.
+    `url` is the address that was asked for, or its path, with the parameters that the link brought.
     """
 
     headers: list[tuple[str, str]] | msgspec.UnsetType = msgspec.UNSET
     user_agent: str | msgspec.UnsetType = msgspec.UNSET
     transport: Literal["https", "http"] = "https"
     method: str = "GET"
+    url: str = ""
 
 
 class Answer(msgspec.Struct):
@@ -106,11 +116,13 @@ def answer(line: bytes | None, *, is_explained: bool = False) -> Answer:
         raise ValueError("empty")
     question = _decoder.decode(line)
     if question.headers is not msgspec.UNSET:
-        verdict = _score(tuple(question.headers), question.method, question.transport == "https", True)
+        found = _read(tuple(question.headers), question.method, question.transport == "https", True)
     elif question.user_agent is not msgspec.UNSET:
-        verdict = _score((("User-Agent", question.user_agent),), "GET", True, False)
+        found = _read((("User-Agent", question.user_agent),), "GET", True, False)
     else:
         raise ValueError("needs `headers` or `user_agent`")
+    query = question.url.partition("#")[0].partition("?")[2]
+    verdict = bot_score.combine(found, parameter_reasons(query.encode()))
     reasons = [reason.value for reason in verdict.reasons]
     if not is_explained:
         return Answer(verdict.score, reasons, verdict.traffic_class.value)
@@ -118,23 +130,25 @@ def answer(line: bytes | None, *, is_explained: bool = False) -> Answer:
     return Explained(verdict.score, reasons, verdict.traffic_class.value, sentences)
 
 
-def _score(headers: Headers, method: str, is_https: bool, has_headers: bool) -> bot_score.Verdict:
-    """Return the verdict; those on sets of an ordinary size are remembered, since logs repeat them."""
+def _read(headers: Headers, method: str, is_https: bool, has_headers: bool) -> Reasons:
+    """Return the reasons in headers; those in sets of an ordinary size are remembered, since logs repeat them."""
     size = sum(len(name) + len(value) for name, value in headers)
-    judge = _judge if size <= MAX_REMEMBERED else _judge.__wrapped__
-    return judge(headers, method, is_https, has_headers)
+    read = _look_at if size <= MAX_REMEMBERED else _look_at.__wrapped__
+    return read(headers, method, is_https, has_headers)
 
 
 @lru_cache(maxsize=4_000)
-def _judge(headers: Headers, method: str, is_https: bool, has_headers: bool) -> bot_score.Verdict:
-    reading = bot_score.read(
+def _look_at(headers: Headers, method: str, is_https: bool, has_headers: bool) -> Reasons:
+    fields = read_fields(headers)
+    return bot_score.read(
         headers,
         method=method,
         is_https=is_https,
-        is_order_kept=has_headers,
+        is_order_kept=has_headers and "x-forwarded-for" not in fields,
         has_headers=has_headers,
-    )
-    return bot_score.combine(reading.reasons)
+        is_self_referred=names_a_link(fields.get("referer", "").encode(), fields.get("host", "").encode()),
+        fields=fields,
+    ).reasons
 
 
 def _batches(source: Source) -> Iterator[list[bytes | None]]:

@@ -51,6 +51,12 @@ def self_referred(signals: Signals) -> TrafficReason | None:
     return TrafficReason.self_referred if signals.is_self_referred else None
 
 
+def names_a_link(referrer: bytes, host: bytes) -> bool:
+    """Whether a referrer is a tracked link on the host that was asked, whose answers are redirects and no pages."""
+    address = referrer.partition(b"://")[2]
+    return bool(host) and address.lower().startswith(host.lower() + b"/c/")
+
+
 def parameter_reasons(query: bytes) -> tuple[TrafficReason, ...]:
     """Return what a link's parameters say; `query` as it came, without the question mark.
 
