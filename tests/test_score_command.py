@@ -184,6 +184,14 @@ def test_the_last_line_counts_with_and_without_its_end(end: bytes) -> None:
     assert scored(b"") == ([], 0)
 
 
+def test_a_byte_order_mark_at_the_start_is_none_of_the_first_line() -> None:
+    mark = b"\xef\xbb\xbf"
+    whole = line(user_agent=LIBRARY) + b"\n" + line(user_agent=PHONE)
+    assert scored(mark + whole) == scored(whole)
+    answers, refused = scored(whole + b"\n" + mark + whole)
+    assert (refused, list(answers[2])) == (1, ["error"])
+
+
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_lines_are_the_same_however_they_are_cut(size: int) -> None:
     content = b"\n".join([line(user_agent=LIBRARY), b"", line(headers=SAFARI), b"{", line(user_agent=PHONE)])

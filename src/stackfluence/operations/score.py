@@ -9,6 +9,7 @@ A line that can't be read gets `{"error": "line 3: …"}` in its place, so that 
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -91,13 +92,16 @@ _decoder = msgspec.json.Decoder(Question)
 def score_lines(source: Source, sink: Sink, *, is_explained: bool = False) -> int:
     """Answer every line of `source` on `sink`, and return how many could not be read.
 
-    Answers are passed on whenever `source` has no more at the moment, so a program may wait for each.
+    A byte order mark at the start, which editors on Windows write, is passed over. Answers are passed on whenever
+    `source` has no more at the moment, so a program may wait for each.
     """
     number = refused = 0
     for lines in _batches(source):
         answers = []
         for line in lines:
             number += 1
+            if number == 1 and line is not None:
+                line = line.removeprefix(BOM_UTF8)
             try:
                 answers.append(_encode(answer(line, is_explained=is_explained)))
             except (ValueError, RecursionError) as error:  # what msgspec raises, the latter for a million brackets
