@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from stackfluence.click.rules import arrival
@@ -55,19 +57,44 @@ def test_a_purpose_of_another_kind_is_left_alone() -> None:
         (b"inf_click_id=abc", (R.replayed_click_id,)),
         (b"a=1&inf_click_id=abc", (R.replayed_click_id,)),
         (b"my_inf_click_id=abc", ()),
+        (b"inf%5Fclick_id=abc", (R.replayed_click_id,)),
+        (b"a=1&INF_CLICK_ID=abc", (R.replayed_click_id,)),
+        (b"inf.click+id=abc", (R.replayed_click_id,)),
+        (b"inf_click_id", ()),
+        (b"utm_campaign=union+select+coffee", ()),
+        (b"utm_campaign=the+union+selected+coffee,+tea", ()),
+        (b"q=it%27s+%27and+5", ()),
+        (b"q=rock+%27n%27+roll+or+jazz", ()),
+        (b"next=../../home", ()),
+        (b"next=..%2F..%2F..%2Fshop%2Fcart", ()),
         (b"utm_source=news%2", (R.malformed_parameters,)),
         (b"a=b%00c", (R.malformed_parameters,)),
         (b"a=b\x01c", (R.malformed_parameters,)),
         (b"q=%3CScript%3E", (R.malformed_parameters,)),
         (b"q=1'+OR+'1'='1", (R.malformed_parameters,)),
         (b"q=1+UNION+SELECT+1", (R.malformed_parameters,)),
+        (b"q=1+union+all+select+null,null", (R.malformed_parameters,)),
+        (b"q=1+union+select+name+from+visitors", (R.malformed_parameters,)),
+        (b"q=x%27+and+5=5", (R.malformed_parameters,)),
+        (b"q=x%27+or+a+like+%27b", (R.malformed_parameters,)),
         (b"file=..%2f..%2fetc", (R.malformed_parameters,)),
+        (b"file=../../../../../../secret", (R.malformed_parameters,)),
         (b"a=$%7Bjndi:ldap", (R.malformed_parameters,)),
     ],
 )
 def test_parameters_are_read_apart_from_the_headers(query: bytes, reasons: tuple[R, ...]) -> None:
     assert arrival.parameter_reasons(query) == reasons
     assert score_of(reasons) < FLAGGED, "what a link carries is its maker's doing too"
+
+
+@pytest.mark.parametrize(
+    "part", [b"../", b"union select ", b"' or ", b"' or '", b"'", b"union  ", b"inf_click_id&", b"%69"]
+)
+def test_endless_parameters_are_read_in_time_in_step_with_their_length(part: bytes) -> None:
+    for query in (b"q=" + part * (16_000 // len(part)), b"q=' or " + part * (15_000 // len(part))):
+        started = time.process_time()
+        arrival.parameter_reasons(query)
+        assert time.process_time() - started < 0.5
 
 
 def test_a_link_that_is_named_as_the_referrer_is_a_reason() -> None:

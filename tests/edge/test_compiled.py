@@ -50,7 +50,7 @@ headers = st.lists(
     max_size=5,
 )  # fmt: skip
 names = st.one_of(
-    st.sampled_from([*LANDING, b"b", b"B", b"_b.", b"inf_click_id", b"INF_click_id", b"select", b""]),
+    st.sampled_from([*LANDING, b"b", b"B", b"_b.", b"inf_click_id", b"INF_click_id", b"inf.click_id", b"select", b""]),
     st.from_regex(rb"\A[ -~]{0,6}\Z"),
 )
 values = st.one_of(
@@ -209,6 +209,8 @@ async def test_usual_clicks_are_taken_by_compiled_code(monkeypatch: pytest.Monke
         b"a=<",
         b"utm_source=a&utm_source=b",
         b"inf_click_id=x",
+        b"INF_CLICK_ID=x",
+        b"_inf.click_id=x",
         b"fbclid=%3D",
     ):
         assert connection._usual(message.replace(b"summer", b"summer?" + unusual)) is None

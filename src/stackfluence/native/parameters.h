@@ -49,7 +49,8 @@ static int keep(Parameters *to, Span name, Span value, Span network, Span *kept,
     return 1;
 }
 
-/* Whether a name is one of the destination's, as the most lenient reader sees it; -1 with an exception. */
+/* Whether a name is one of the destination's, as the most lenient reader sees it, 2 for the click ID's own; -1 with an
+   exception. */
 static int is_own(PyObject *own_names, Span name)
 {
     char folded[MAX_PASSED];
@@ -57,6 +58,7 @@ static int is_own(PyObject *own_names, Span name)
     for (Py_ssize_t i = 0; i < name.size; i++) folded[i] = name.at[i] == '.' ? '_' : lower(name.at[i]);
     while (start < end && folded[start] == '_') start++;
     while (start < end && folded[end - 1] == '_') end--;
+    if (is_same((Span){folded + start, end - start}, TEXT("inf_click_id"))) return 2;
     PyObject *key = PyBytes_FromStringAndSize(folded + start, end - start);
     int found = key ? PySet_Contains(own_names, key) : -1;
     Py_XDECREF(key);
@@ -73,7 +75,7 @@ static int read_pair(Parameters *to, Span pair, PyObject *landing, PyObject *own
     for (Py_ssize_t i = 0; i < name.size; i++) {
         if (!is_plain(name.at[i])) return 0;
     }
-    if (!is_plain_value(value, &is_escaped) || (equals && is_same(name, TEXT("inf_click_id")))) return 0;
+    if (!is_plain_value(value, &is_escaped)) return 0;
     PyObject *key = PyBytes_FromStringAndSize(name.at, name.size);
     PyObject *network = key ? PyDict_GetItemWithError(landing, key) : NULL;
     Py_XDECREF(key);
@@ -85,6 +87,7 @@ static int read_pair(Parameters *to, Span pair, PyObject *landing, PyObject *own
         return -1;
     }
     int is_theirs = is_own(own_names, name);
+    if (is_theirs == 2 && equals) return 0; /* arrival.py calls it replayed */
     if (is_theirs == 0) put(&to->passed, pair), put(&to->passed, TEXT("&"));
     return is_theirs < 0 ? -1 : 1;
 }

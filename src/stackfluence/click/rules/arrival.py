@@ -13,19 +13,25 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+from stackfluence.click.destination import PARAMETER, lenient_name
 from stackfluence.click.signals import Rule, Signals
 from stackfluence.vocabulary import TrafficReason
 
 AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")  # where browsers say it, the weightiest first
 _AHEAD_WORD = re.compile("prefetch|preview", re.IGNORECASE)
-_OWN_PARAMETER = b"inf_click_id="
 # Parameters without any of these and without `select` hold nothing that is looked for: most clicks stop here.
 _SUSPECT = re.compile(rb"[%<'$/:\x00-\x1f\x7f]")
 _CUT_OFF = re.compile(rb"%[0-9A-Fa-f]\Z")  # an escape; a stray % elsewhere, as in 50%off, is the link's own fault
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # tab, newline and return are what people paste
 # The beginnings of the injections in the OWASP Web Security Testing Guide, 4.7: script, path, lookup, SQL
-_INJECTIONS = (b"<script", b"</script", b"javascript:", b"../../", b"/etc/passwd", b"${jndi:", b"union select")
-_QUOTE_INJECTION = re.compile(rb"' *(?:or|and) +(?:'|\d)")
+_INJECTIONS = (b"<script", b"</script", b"javascript:", b"/etc/passwd", b"${jndi:")
+# Each as far as it takes to be one: union and select are words, a quote is an apostrophe, and pages have relative
+# addresses. A union selects columns, what is quoted is compared, and a path leads into a system.
+_LONGER_INJECTIONS = re.compile(
+    rb"\bunion +(?:all +)?select +(?:[^&]{0,200}?\bfrom\b|null\b|\d|[\w@'\"()*]+ *,|[@*(])"
+    rb"|' *(?:or|and) +['\"(]{0,3}\w{0,40}['\")]{0,3} {0,3}(?:=|<|>|like\b|is\b)"
+    rb"|(?:\.\./){2,4}(?:etc|proc|var|usr|root|bin|boot|windows|winnt)\b|(?:\.\./){5}"
+)
 
 
 def head_request(signals: Signals) -> TrafficReason | None:
@@ -68,8 +74,13 @@ def parameter_reasons(query: bytes) -> tuple[TrafficReason, ...]:
 
 
 def _replayed(query: bytes) -> TrafficReason | None:
-    """Our own parameter on our own link: it is put on at the redirect, so the address was copied from behind one."""
-    is_there = query.startswith(_OWN_PARAMETER) or b"&" + _OWN_PARAMETER in query
+    """Our own parameter on our own link: it is put on at the redirect, so the address was copied from behind one.
+
+    However it is written, as long as the redirect takes it for ours and drops it.
+    """
+    if query.isascii() and b"%" not in query and b"click" not in query.lower():
+        return None
+    is_there = any(b"=" in pair and lenient_name(pair) == PARAMETER for pair in query.split(b"&"))
     return TrafficReason.replayed_click_id if is_there else None
 
 
@@ -82,7 +93,7 @@ def _malformed(query: bytes) -> TrafficReason | None:
         _CUT_OFF.search(query) is not None
         or _CONTROL.search(read) is not None
         or any(beginning in read for beginning in _INJECTIONS)
-        or (b"'" in read and _QUOTE_INJECTION.search(read) is not None)
+        or _LONGER_INJECTIONS.search(read) is not None
     )
     return TrafficReason.malformed_parameters if is_malformed else None
 
