@@ -45,3 +45,8 @@ def test_the_heaviest_reason_decides_general_before_sophisticated() -> None:
     assert heaviest(()) is None
     assert traffic_class_of((_R.unlike_brands, _R.hosting_network)) is TrafficClass.sivt
     assert traffic_class_of((_R.hosting_network,)) is TrafficClass.valid
+
+
+def test_who_says_that_it_is_automation_is_general_invalid_traffic() -> None:
+    says_so = (_R.declared_bot, _R.ai_agent, _R.headless_browser, _R.http_library, _R.automation_header)
+    assert {REASONS[reason].traffic_class for reason in says_so} == {TrafficClass.givt}

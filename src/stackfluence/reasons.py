@@ -64,7 +64,7 @@ REASONS: Mapping[TrafficReason, Reason] = {
     _R.unlike_brands: Reason(_S, 60, "The list of brands is not the one that this browser's version sends."),
     _R.unlike_header_order: Reason(_S, 10, "The headers came in an order that this browser doesn't use."),
     _R.missing_headers: Reason(_S, 5, "Headers are missing that such a browser usually sends."),
-    _R.automation_header: Reason(_S, 100, "A header was sent that only automation sends."),
+    _R.automation_header: Reason(_G, 100, "A header was sent by which automation says what it is."),
     _R.self_referred: Reason(_S, 40, "It claims to come from a tracked link, which shows no page to come from."),
     _R.replayed_click_id: Reason(_S, 10, "The link carried the click ID of an earlier click."),
     _R.malformed_parameters: Reason(_G, 10, "The link's parameters are damaged or not text."),

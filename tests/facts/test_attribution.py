@@ -88,7 +88,7 @@ def test_a_click_without_a_verdict_is_judged_by_its_stamp_under_the_policy_at_th
         "ignored": ["no_accept_language"],  # 60 points that weigh nothing
         "less": ["listed_pattern", "no_accept_language"],  # 120 less 60
         "general": ["declared_bot"],  # givt, which is taken
-        "sophisticated": ["automation_header"],
+        "sophisticated": ["impossible_user_agent"],
     }
     for hour, (name, reasons) in enumerate(stamps.items()):
         click = days.click(hour * HOUR_MS, creator_id="emma", bot_reasons=reasons, bot_score=100)
@@ -102,7 +102,7 @@ def test_a_click_without_a_verdict_is_judged_by_its_stamp_under_the_policy_at_th
         "ignored": "",
         "less": "",
         "general": "",
-        "sophisticated": "automation_header",
+        "sophisticated": "impossible_user_agent",
     }
 
 
