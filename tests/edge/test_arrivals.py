@@ -18,6 +18,7 @@ from tests.edge.edges import Event, RunningEdge, start_edge
 TRANSPORTS = ("https", "http")
 LINK = "/c/emma/summer"
 SETS = HeaderSets()
+TOLD_AS = {"gsa": "google", "x": "twitter"}  # apps by the words of `rules/apps.py`
 PEOPLE = [name for name, known in SETS.visits.items() if known.kind in (Kind.person, Kind.in_app)]
 
 
@@ -149,8 +150,8 @@ async def test_people_are_valid_in_every_app_and_browser(link: Link, name: str) 
     assert len(link.valid) == len(choices), [
         click.leaf.bot_reasons for click in link.clicks if click.leaf.bot_score >= FLAGGED
     ]
-    if SETS.named(name).kind == Kind.in_app:
-        assert {click.leaf.in_app_browser for click in link.clicks} != {""}
+    app = name.rpartition("-")[0] if SETS.named(name).kind == Kind.in_app else ""
+    assert {click.leaf.in_app_browser for click in link.clicks} == {TOLD_AS.get(app, app)}
     assert_adds_up(link.clicks)
 
 
