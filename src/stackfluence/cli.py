@@ -129,7 +129,8 @@ def demo(
     """
     os.environ.setdefault("SF_TRUSTED_PROXIES", "127.0.0.1/32")  # the sample visitors come from many addresses
     settings = _ready()
-    _check_lists(settings)
+    for attribution in _check_lists(settings):
+        print(f"Countries and networks: {attribution}")
     listener = _listen("127.0.0.1", port)
     lacking = asyncio.run(_demonstrate(settings, listener, rate, seconds, corpus))
     if lacking:
@@ -270,13 +271,16 @@ def _ready() -> Settings:
     return settings
 
 
-def _check_lists(settings: Settings) -> None:
-    """Raise for lists and GeoIP files that can't be used: edges that are restarted later go on with what they have."""
+def _check_lists(settings: Settings) -> list[str]:
+    """Raise for lists and GeoIP files that can't be used: edges that are restarted later go on with what they have.
+
+    Returns what the licences of the files in use want to be shown.
+    """
     from stackfluence import lists
     from stackfluence.click.geo import Places
 
     lists.check()
-    Places(settings)
+    return Places(settings).attributions
 
 
 async def _prepare(settings: Settings) -> None:

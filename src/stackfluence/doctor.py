@@ -172,7 +172,7 @@ def _geoip(settings: Settings) -> Finding:
         advice = "Run `make setup` anew." if is_setups else "Replace the file, or run `stackfluence geoip update`."
         return Finding("geoip", False, str(error), advice)
     ages = {file.version: int(time.time() - file.built_at) // 86_400 for file in places.files.values()}
-    detail = "; ".join(f"{version}, {age} days old" for version, age in ages.items())
+    detail = "; ".join([*(f"{version}, {age} days old" for version, age in ages.items()), *places.attributions])
     if places.problems:
         reasons = "; ".join(f"{kind} unknown: {reason}" for kind, reason in places.problems.items())
         advice = "Run `make setup`, or `stackfluence geoip update` with a MaxMind licence key."

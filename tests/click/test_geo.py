@@ -127,6 +127,15 @@ def test_without_files_of_ones_own_the_installed_ones_are_used_and_called_demo(t
     assert places.find("8.8.8.8") == Place("US", 15169, NetworkClass.hosting)
 
 
+def test_who_made_the_installed_files_is_shown_with_them(tmp_path: Path) -> None:
+    origins = [lists.manifest()[kind] for kind in ("country", "asn")]
+    expected = [f"{origin['attribution']} (CC-BY-4.0)" for origin in origins]
+    assert Places(settings(tmp_path, is_configured=False)).attributions == expected
+    detail = doctor._geoip(settings(tmp_path, is_configured=False)).detail
+    assert all(text in detail for text in expected)
+    assert Places(settings(tmp_path)).attributions == [], "files of one's own are their owner's"
+
+
 @pytest.mark.usefixtures("nothing_installed")
 def test_with_no_file_at_all_every_place_is_unknown_and_that_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

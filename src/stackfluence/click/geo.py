@@ -58,12 +58,16 @@ class GeoFileRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class GeoFile:
-    """A file in use. `built_at` is when its maker built it, in seconds since 1970; `is_demo`: installed by set-up."""
+    """A file in use. `built_at` is when its maker built it, in seconds since 1970; `is_demo`: installed by set-up.
+
+    `attribution` is what its licence wants to be shown with it; of files of one's own the owner knows.
+    """
 
     path: Path
     name: str
     built_at: int
     is_demo: bool
+    attribution: str
     signature: tuple[int, int, int]
     reader: Reader
 
@@ -118,8 +122,11 @@ def open_file(path: Path, kind: str, *, is_demo: bool = False, now: Callable[[],
     built_at = _examine(reader, kind, now())
     if is_demo and kind == "asn" and reader.metadata().node_count < lists.LEAST_RANGES:  # a tree has a node for each
         raise GeoFileRefused(f"it has fewer than {lists.LEAST_RANGES:,} ranges")
-    name = lists.manifest()[kind]["name"] if is_demo else reader.metadata().database_type
-    return GeoFile(path, name, built_at, is_demo, signature, reader)
+    if not is_demo:
+        return GeoFile(path, reader.metadata().database_type, built_at, False, "", signature, reader)
+    origin = lists.manifest()[kind]
+    attribution = f"{origin['attribution']} ({origin['licence']})"
+    return GeoFile(path, origin["name"], built_at, True, attribution, signature, reader)
 
 
 def _signature(status: os.stat_result) -> tuple[int, int, int]:
@@ -207,6 +214,11 @@ class Places:
     def versions(self) -> dict[str, str]:
         """Return name and date of each file in use, for the verdict: {"country": "GeoLite2-Country 2026-06-02"}."""
         return {kind: file.version for kind, file in self._files.items()}
+
+    @property
+    def attributions(self) -> list[str]:
+        """What must be shown with results of the files in use, each once."""
+        return list(dict.fromkeys(file.attribution for file in self._files.values() if file.attribution))
 
     def refresh(self) -> bool:
         """Take over the files that were replaced since; whether there was one. Blocks for the copying: some 20 ms."""
