@@ -174,7 +174,7 @@ def test_an_app_s_page_may_lack_hints_fetch_metadata_and_coding() -> None:
     assert found(changed(named, x_requested_with="XMLHttpRequest")) != set(), "a script names no app"
 
 
-def test_what_proxies_take_out_is_never_enough() -> None:
+def test_hints_coding_language_and_order_that_a_proxy_takes_are_never_enough() -> None:
     bare = [(name, value) for name, value in CHROME if not name.startswith("sec-ch")]
     assert found(bare) == {R.missing_headers}
     assert found(bare, is_https=False) == set(), "hints go to https alone"
@@ -184,6 +184,13 @@ def test_what_proxies_take_out_is_never_enough() -> None:
     both = found([shuffled[-1], *shuffled[:-1]])
     assert both == {R.missing_headers, R.unlike_header_order}
     assert score_of(both) < FLAGGED
+
+
+def test_fetch_metadata_that_a_proxy_takes_or_another_name_that_an_extension_gives_is_enough() -> None:
+    assert score_of(found(without_fetch_metadata(CHROME))) >= FLAGGED, "docs/traffic-quality.md says so"
+    assert score_of(found(changed(CHROME, user_agent=FIREFOX_153))) >= FLAGGED
+    assert score_of(found(changed(CHROME, user_agent=WINDOWS.replace("131.", "120.")))) >= FLAGGED
+    assert score_of(found(changed(FIREFOX, user_agent=WINDOWS))) >= FLAGGED
 
 
 def test_an_order_is_judged_only_where_it_is_kept() -> None:
