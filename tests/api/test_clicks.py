@@ -37,7 +37,7 @@ async def test_a_click_that_no_run_has_judged_has_the_verdict_of_its_edge(journa
     click = journal.event(
         bot_score=60,
         bot_reasons=["no_accept_language", "possible_duplicate"],
-        list_versions={"isbot": "5.2.0"},
+        list_versions={"isbot": "5.2.0", "country": "dbip-country 2026-06-01 demo", "asn": "GeoLite2-ASN 2026-06-02"},
         country="DE",
         asn=64500,
         in_app_browser="instagram",
@@ -61,7 +61,10 @@ async def test_a_click_that_no_run_has_judged_has_the_verdict_of_its_edge(journa
     assert (body["derived"], body["history"], body["arrival_stage"], body["sessions"]) == (None, [], None, None)
     assert (body["country"], body["asn"], body["in_app_browser"]) == ("DE", 64500, "instagram")
     assert (body["ua_family"], body["os_family"], body["device_class"]) == ("Instagram", "iOS", "phone")
-    assert body["list_versions"] == {"isbot": "5.2.0"}
+    assert body["list_versions"]["isbot"] == "5.2.0"
+    assert body["list_attributions"] == ["IP Geolocation by DB-IP, https://db-ip.com (CC-BY-4.0)"], (
+        "set-up's table alone"
+    )
     for personal in (PHONE, "192.0.2.0", "0123456789abcdef"):
         assert personal not in json.dumps(body)
 

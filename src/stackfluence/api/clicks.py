@@ -25,6 +25,7 @@ from stackfluence.events.event import read_leaf
 from stackfluence.events.statements import read_statements
 from stackfluence.events.store import Row
 from stackfluence.facts import PolicyPeriod, read_policy_books
+from stackfluence.lists import attributions
 from stackfluence.reasons import REASONS, UNQUALIFIED_SENTENCES
 from stackfluence.vocabulary import ArrivalStage, EventType, TrafficClass, TrafficReason, UnqualifiedReason
 
@@ -113,6 +114,7 @@ class Click(Told):
     verdict: Verdict
     reasons: list[ReasonTold]
     list_versions: dict[str, str] = Field(description="The lists and tables that were asked, by name.")
+    list_attributions: list[str] = Field(description="What their licences want to be shown with country and network.")
     evidence: dict[str, int] = Field(description="The numbers that reasons found after the click rest on.")
     arrival_stage: ArrivalStage | None = Field(description="Null until it is derived, as are the three that follow.")
     sessions: int | None
@@ -192,6 +194,7 @@ async def explain_click(click_id: str, asked: Annotated[ClickQuery, Query()], re
         os_family=leaf.get("os_family", ""),
         device_class=leaf.get("device_class", ""),
         list_versions=dict(sorted(lists.items())),
+        list_attributions=attributions(lists),
         history=[_earlier(row) for row in earlier],
         signals=await _signals_of(reading, rows[0]) if asked.include == "signals" else None,
         **judged,

@@ -124,9 +124,7 @@ def open_file(path: Path, kind: str, *, is_demo: bool = False, now: Callable[[],
         raise GeoFileRefused(f"it has fewer than {lists.LEAST_RANGES:,} ranges")
     if not is_demo:
         return GeoFile(path, reader.metadata().database_type, built_at, False, "", signature, reader)
-    origin = lists.manifest()[kind]
-    attribution = f"{origin['attribution']} ({origin['licence']})"
-    return GeoFile(path, origin["name"], built_at, True, attribution, signature, reader)
+    return GeoFile(path, lists.manifest()[kind]["name"], built_at, True, lists.attribution(kind), signature, reader)
 
 
 def _signature(status: os.stat_result) -> tuple[int, int, int]:

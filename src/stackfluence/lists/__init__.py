@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
@@ -83,6 +84,24 @@ def path(name: str) -> Path:
     if size != origin["size"]:
         raise ListsUnusable(f"{found} has {size:,} bytes and was built with {origin['size']:,}.")
     return found
+
+
+def attribution(name: str) -> str:
+    """Return what a list's licence wants to be shown with results of it. Raises ListsUnusable."""
+    origin = manifest()[name]
+    return f"{origin['attribution']} ({origin['licence']})"
+
+
+def attributions(versions: Mapping[str, str]) -> list[str]:
+    """Return what to show with a verdict that rests on these versions, as it was stored: that of set-up's tables.
+
+    Empty where set-up hasn't run: what a table wants is told with it.
+    """
+    try:
+        owed = {name: f"{origin['name']} " for name, origin in manifest().items() if name not in LEAST}
+        return [attribution(name) for name, own in owed.items() if versions.get(name, "").startswith(own)]
+    except ListsUnusable:
+        return []
 
 
 def whole(name: str) -> Path:
