@@ -146,9 +146,30 @@ async def test_earlier_verdicts_stay_and_an_unfinished_run_is_not_seen(journal: 
         (1, 0, None, []),
     ]
     for run_id in range(5, 30):
-        put_verdicts(store, organization, run_id, 1, [verdict(click)])
+        put_verdicts(store, organization, run_id, 1, [verdict(click, *[R.no_session, R.webdriver][: run_id % 2])])
     history = (await told(journal.brand, click.event_id))["history"]
     assert [each["run_id"] for each in history] == list(range(28, 8, -1)), "the newest twenty"
+
+
+async def test_runs_that_only_repeat_a_verdict_crowd_nothing_out_of_the_history(journal: Journal, store: Store) -> None:
+    click = journal.event(bot_score=100, bot_reasons=["prerender"])
+    await journal.load()
+    organization = journal.brand.keys.organization_id
+    for run_id in (1, 2, 3):
+        put_verdicts(store, organization, run_id, 1, [verdict(click)])
+    for run_id in range(4, 30):
+        put_verdicts(store, organization, run_id, 1, [verdict(click, lifted=[R.prerender])])
+    body = await told(journal.brand, click.event_id)
+    assert (body["derived"]["run_id"], body["verdict"]["is_valid"]) == (29, True)
+    assert [(each["run_id"], each["invalid_reason"]) for each in body["history"]] == [(3, "prerender")]
+    put_verdicts(store, organization, 30, 1, [verdict(click, R.no_interaction, lifted=[R.prerender])])
+    put_verdicts(store, organization, 31, 1, [verdict(click, lifted=[R.prerender])])
+    history = (await told(journal.brand, click.event_id))["history"]
+    assert [(each["run_id"], each["reasons"]) for each in history] == [
+        (30, ["no_interaction"]),
+        (29, []),
+        (3, ["prerender"]),
+    ], "a verdict that came back was replaced all the same"
 
 
 async def test_the_newest_run_of_the_day_decides_though_it_left_the_click_out(journal: Journal, store: Store) -> None:

@@ -79,7 +79,7 @@ class Derived(Told):
 
 
 class Earlier(Told):
-    """A verdict that a later run replaced."""
+    """A verdict that a later run replaced by another one. Of runs that said the same it names the last."""
 
     run_id: int
     derived_at: Time
@@ -237,7 +237,7 @@ def _named(reading: Reading, leaf: dict[str, Any], rows: list[Row]) -> dict[str,
 
 
 async def _verdicts_of(reading: Reading, asked_of: dict[str, Any]) -> list[Row]:
-    """Return the verdicts on a click, newest first."""
+    """Return the verdicts on a click, newest first; what runs only repeated is there once."""
     store, moment = reading.core.events, now_ms()
     (last,) = await store.read(SQL["last_run"], organization_id=reading.organization_id, now_ms=moment)
     return await store.read(

@@ -6,8 +6,9 @@ from derived_days
 where organization_id = {organization_id:String} and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64};
 
 -- name: verdicts_of_click
--- The verdicts on one click, newest first. `newest_run` is the run that is read for its day: a verdict of another one
--- is history. Runs that never finished have no pointer and are left out.
+-- The verdicts on one click, newest first: of runs one after the other that say the same, only the last. `newest_run`
+-- is the run that is read for its day: a verdict of another one is history. Runs that never finished have no pointer
+-- and are left out.
 with
 
 finished as (
@@ -46,36 +47,58 @@ verdicts as (
         and occurred_at <= fromUnixTimestamp64Milli({last_ms:Int64}, 'UTC')
     order by run_id
     limit 1 by run_id
+),
+
+finished_verdicts as (
+    select
+        verdicts.run_id as run_id,
+        finished.newest_run as newest_run,
+        runs.derived_at as derived_at,
+        runs.as_of as as_of,
+        runs.code_version as code_version,
+        verdicts.policy_version as policy_version,
+        verdicts.flagged_from as flagged_from,
+        verdicts.is_scored_again as is_scored_again,
+        toString(verdicts.arrival_stage) as arrival_stage,
+        verdicts.sessions as sessions,
+        verdicts.pageviews as pageviews,
+        verdicts.engaged_ms as engaged_ms,
+        toString(verdicts.in_app_browser) as in_app_browser,
+        toString(verdicts.country) as country,
+        verdicts.bot_reasons as bot_reasons,
+        verdicts.later_reasons as later_reasons,
+        verdicts.lifted_reasons as lifted_reasons,
+        verdicts.evidence as evidence,
+        verdicts.score as score,
+        toString(verdicts.traffic_class) as traffic_class,
+        toString(verdicts.invalid_reason) as invalid_reason,
+        toString(verdicts.unqualified_reason) as unqualified_reason,
+        verdicts.visited_at as visited_at,
+        verdicts.is_duplicate_click as is_duplicate_click,
+        tuple(
+            score,
+            traffic_class,
+            invalid_reason,
+            arraySort(arrayDistinct(arrayFilter(
+                reason -> not has(lifted_reasons, reason), arrayConcat(bot_reasons, later_reasons)
+            )))
+        ) as said
+    from verdicts
+    inner join finished on verdicts.day = finished.day and verdicts.run_id = finished.run_id
+    inner join runs on verdicts.run_id = runs.run_id
+),
+
+followed as (
+    select
+        *,
+        row_number() over (order by run_id desc) as place,
+        lagInFrame(said) over (order by run_id desc rows between 1 preceding and current row) as said_next
+    from finished_verdicts
 )
 
-select
-    verdicts.run_id as run_id,
-    finished.newest_run as newest_run,
-    runs.derived_at as derived_at,
-    runs.as_of as as_of,
-    runs.code_version as code_version,
-    verdicts.policy_version as policy_version,
-    verdicts.flagged_from as flagged_from,
-    verdicts.is_scored_again as is_scored_again,
-    toString(verdicts.arrival_stage) as arrival_stage,
-    verdicts.sessions as sessions,
-    verdicts.pageviews as pageviews,
-    verdicts.engaged_ms as engaged_ms,
-    toString(verdicts.in_app_browser) as in_app_browser,
-    toString(verdicts.country) as country,
-    verdicts.bot_reasons as bot_reasons,
-    verdicts.later_reasons as later_reasons,
-    verdicts.lifted_reasons as lifted_reasons,
-    verdicts.evidence as evidence,
-    verdicts.score as score,
-    toString(verdicts.traffic_class) as traffic_class,
-    toString(verdicts.invalid_reason) as invalid_reason,
-    toString(verdicts.unqualified_reason) as unqualified_reason,
-    verdicts.visited_at as visited_at,
-    verdicts.is_duplicate_click as is_duplicate_click
-from verdicts
-inner join finished on verdicts.day = finished.day and verdicts.run_id = finished.run_id
-inner join runs on verdicts.run_id = runs.run_id
+select * except (said, said_next, place)
+from followed
+where place = 1 or said != said_next
 order by run_id desc
 limit {limit:UInt32};
 
