@@ -123,6 +123,9 @@ def back_test(
     ] = None,
     weight: Annotated[list[str] | None, typer.Option(help="Other points for a reason, reason=points.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="A reason that would not be looked for.")] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="Another threshold for what follows a click, name=number.")
+    ] = None,
     score_again: Annotated[
         bool, typer.Option("--score-again", help="With today's rules and lists, where headers are still kept.")
     ] = False,
@@ -138,6 +141,7 @@ def back_test(
         "flagged_from": flagged_from,
         "weights": weights,
         "without": without or [],
+        "thresholds": threshold or [],
         "score_again": score_again,
     }
     with _progress(as_json) as tell:

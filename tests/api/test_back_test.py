@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stackfluence.clock import now_ms, rfc3339
+from stackfluence.clock import now_ms, rfc3339, uuid7
 from stackfluence.events.store import Store
+from stackfluence.facts import Rules, Run, Thresholds, derive
 from stackfluence.vocabulary import TrafficReason
 from tests.api.brands import errors
 from tests.api.stored import Journal
@@ -82,6 +85,35 @@ async def test_a_threshold_reasons_and_points_are_tried(journal: Journal, store:
     assert (await journal.brand.get("/v1/reports/traffic")).json()["total"]["valid"] == 3, "nothing was changed"
 
 
+async def test_thresholds_are_tried_as_a_derivation_would_have_them(journal: Journal, store: Store) -> None:
+    link = await journal.brand.link()
+    now = now_ms()
+    for seconds in (10, 20, 40):
+        at_ms = now - HOUR_MS
+        click = uuid7(at_ms)[1]
+        place = {"link_id": link["id"], "creator_id": link["creator_id"], "campaign_id": link["campaign_id"]}
+        journal.event(event_id=click, occurred_at=rfc3339(at_ms), **place)
+        journal.event(
+            "conversion", event_id=uuid7(at_ms)[1], occurred_at=rfc3339(at_ms + seconds * 1000), trust_tier="browser",
+            click_id=click, click_id_status="valid", conversion_type="purchase",
+        )  # fmt: skip
+    await journal.load()
+    today = datetime.fromtimestamp((now - HOUR_MS) / 1000, UTC).date()
+    organization = journal.brand.keys.organization_id
+
+    def judge(run_id: int, rules: Rules) -> None:
+        derive(store, Run(run_id, organization, 1, now), today, today + timedelta(days=1), rules=rules)
+
+    judge(1, Rules())
+    body = await told(journal, days=2, thresholds=["purchase_ms:30000", "arrival_clicks:50"])
+    assert (body["total"]["valid_now"], body["total"]["valid_then"]) == (2, 1)
+    assert (body["thresholds"], body["condemned"]) == ({"purchase_ms": 30_000}, {"conversion_too_fast": 1})
+    body = await told(journal, days=2, thresholds=["purchase_ms:5000"])
+    assert (body["total"]["valid_then"], body["freed"]) == (3, {"conversion_too_fast": 1})
+    judge(2, Rules(thresholds=replace(Thresholds(), purchase_ms=30_000)))
+    assert (await journal.brand.get("/v1/reports/traffic")).json()["total"]["valid"] == 1
+
+
 async def test_of_many_creators_the_most_changed_are_told(journal: Journal, store: Store) -> None:
     await put_some(journal, store)
     response = await journal.brand.get(URL, params={"days": 2, "limit": 1, "without": "declared_bot"})
@@ -108,8 +140,26 @@ async def test_a_question_that_makes_no_sense_is_refused(journal: Journal) -> No
         ({"weights": "no_session:-1"}, "weights"),
         ({"weights": "no_session:101"}, "weights"),
         ({"weights": "no_session:²"}, "weights"),
+        ({"thresholds": "patience:10"}, "thresholds"),
+        ({"thresholds": "code_orders:10"}, "thresholds"),
+        ({"thresholds": "burst_clicks=10"}, "thresholds"),
+        ({"thresholds": "burst_clicks:0"}, "thresholds"),
+        ({"thresholds": "burst_clicks:-1"}, "thresholds"),
+        ({"thresholds": ["burst_clicks:5", "burst_clicks:6"]}, "thresholds"),
         ({"reason": "no_session"}, "reason"),
     ):
         response = await journal.brand.get(URL, params=query)
         assert response.status_code == 422, query
         assert set(errors(response)) == {field}
+
+
+async def test_a_refusal_says_what_could_be_meant(journal: Journal) -> None:
+    async def why(**query: str | list[str]) -> str:
+        body: dict[str, Any] = (await journal.brand.get(URL, params=query)).json()
+        return str(body["detail"])
+
+    assert "burst_clicks" in await why(thresholds="patience:10")
+    assert "code_orders" not in (await why(thresholds="code_orders:10")).partition(";")[2]
+    assert "arrival_permille can be 0 to 1000, not 2000" in await why(thresholds="arrival_permille:2000")
+    assert "must be written as threshold:number, arrival_permille:50 for one" in await why(thresholds="burst_clicks=5")
+    assert "burst_clicks is given twice" in await why(thresholds=["burst_clicks:5", "burst_clicks:6"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from stackfluence.facts import BackTest, Rules, back_test
+from stackfluence.facts import BackTest, Rules, Thresholds, back_test
 from stackfluence.facts.derive import DAY_MS
 from stackfluence.vocabulary import TrafficReason
 from tests.events.journals import value
@@ -31,6 +32,29 @@ TRAFFIC: dict[str, Any] = {
         {"creator": "mia", "clicks": 4, "reasons": ["declared_bot"], "test": True},
     ]
 }
+WIDER: dict[str, Any] = {
+    "traffic": [
+        *TRAFFIC["traffic"],
+        {"creator": "mia", "clicks": 2, "then": [{"session": "3s"}, {"conversion": "20s"}]},
+        {"creator": "zoe", "at": "15:00", "clicks": 8, "links": 2, "prefix": "192.0.2.0/24"},
+        {"creator": "noa", "at": "15:00", "clicks": 6, "visitor": "v", "prefix": "192.0.2.0/24"},
+        {
+            "creator": "noa",
+            "at": "18:00",
+            "clicks": 40,
+            "then": [{"session": "3s", "engaged": "4s", "says": ["no_interaction"]}],
+        },
+    ]
+}
+
+
+def under(**thresholds: int) -> Rules:
+    """Rules that differ in thresholds, and in weights, so that a reason that is found decides alone."""
+    alone = dict.fromkeys((TrafficReason.no_interaction, TrafficReason.shared_prefix), 60)
+    return Rules(thresholds=replace(Thresholds(), **thresholds), weights=alone)
+
+
+TABLES = ("click_verdicts", "shared_prefix_clicks", "derived_days", "derivation_runs", "scored_clicks")
 
 
 def compare(days: Days, rules: Rules, **options: Any) -> BackTest:
@@ -63,15 +87,27 @@ def test_the_same_rules_change_nothing(days: Days) -> None:
         Rules(flagged_from=100),
         Rules(weights={TrafficReason.no_session: 20, TrafficReason.missing_headers: 35}),
         Rules().without([TrafficReason.no_session, TrafficReason.listed_pattern]),
+        under(arrival_clicks=70),
+        under(arrival_clicks=8, peer_clicks=20),
+        under(arrival_permille=140, arrival_clicks=5),
+        under(measured_permille=950),
+        under(purchase_ms=30_000),
+        under(burst_clicks=5),
+        under(idle_ms=3_000),
+        under(prefix_clicks=10, prefix_links=2, prefix_creators=2),
+        under(comparable_below=20, arrival_clicks=61),
+        under(flood_clicks=5, flood_expected=1),
+        replace(under(burst_clicks=5), flagged_from=25),
     ],
 )
 def test_what_is_foretold_is_what_happens_per_creator(rules: Rules, days: Days) -> None:
-    tell(days, TRAFFIC)
+    tell(days, WIDER)
     days.derive()
     before = valid_by_creator(days)
-    runs = value(days.store, "select count() as c from click_verdicts")
+    written = [value(days.store, f"select count() as c from {table}") for table in TABLES]
     found = compare(days, rules)
-    assert value(days.store, "select count() as c from click_verdicts") == runs, "nothing is written"
+    assert [value(days.store, f"select count() as c from {table}") for table in TABLES] == written
+    assert found.total.became_valid + found.total.became_invalid > 0, "or the case shows nothing"
     days.derive(rules=rules)
     after = valid_by_creator(days)
     assert {creator: change.valid_before for creator, change in found.creators.items()} == before
@@ -80,6 +116,35 @@ def test_what_is_foretold_is_what_happens_per_creator(rules: Rules, days: Days) 
     assert total.valid_after == total.valid_before + total.became_valid - total.became_invalid
     assert total.became_valid == found.freed.total()
     assert total.became_invalid == found.condemned.total()
+
+
+def test_other_thresholds_are_tried_on_what_a_run_had_read_at_its_moment(days: Days) -> None:
+    bursts = {"traffic": [{"creator": "zoe", "clicks": 5, "visitor": "v"}, {"creator": "lena", "clicks": 100}]}
+    bursts["traffic"][1]["then"] = [{"session": "3s"}]
+    tell(days, bursts)
+    days.derive(NEXT_DAY, NEXT_DAY + timedelta(days=1))
+    days.derive(at_ms=DAY_START_MS + DAY_MS)
+    assert compare(days, under(burst_clicks=5)).total.became_invalid == 0, "24 hours hadn't passed"
+    days.derive()
+    tell(days, {"traffic": [{"creator": "zoe", "clicks": 1, "visitor": "v", "then": [{"session": "3s"}]}]})
+    days.load()
+    assert compare(days, under(burst_clicks=5)).total.became_invalid == 5, "what came later is another difference"
+    days.derive()
+    assert compare(days, under(burst_clicks=5)).total.became_invalid == 0
+
+
+@pytest.mark.parametrize(
+    ("threshold", "why"),
+    [
+        ({"purchase_ms": -1}, "purchase_ms can be 0 to 86400000, not -1."),
+        ({"arrival_permille": 1001}, "arrival_permille can be 0 to 1000, not 1001."),
+        ({"burst_clicks": 0}, "burst_clicks can be 1 to 1000000, not 0."),
+        ({"comparable_below": 101}, "comparable_below can be 1 to 100, not 101."),
+    ],
+)
+def test_a_threshold_that_cannot_be_meant_is_refused(threshold: dict[str, int], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Thresholds(**threshold)
 
 
 def test_reasons_say_what_would_free_and_condemn(days: Days) -> None:

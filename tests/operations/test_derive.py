@@ -57,12 +57,17 @@ def test_verdicts_are_derived_by_the_running_core_and_without_one(tmp_path: Path
         asked = ("back-test", "--days", "2")
         found = result(tmp_path, *asked, "--without", "webdriver", "--weight", "webdriver=0", is_own_process=True)
         assert refusal(tmp_path, "back-test", "--days", "2", "--without", "bad_mood").endswith("TrafficReason")
+        tried = result(tmp_path, *asked, "--threshold", "idle_ms=500", "--threshold", "burst_clicks=2")
+        assert "there are comparable_below, " in refusal(tmp_path, *asked, "--threshold", "patience=10")
+        assert "can be 1 to 1000000, not 0" in refusal(tmp_path, *asked, "--threshold", "burst_clicks=0")
         assert "100 points on" in refusal(tmp_path, "back-test", "--days", "2", "--flagged-from", "101")
     (run,) = first["runs"]
     assert (first["clicks"], len(run["days"]), len(run["facts_hash"])) == (2, 2, 32)
     (compared,) = found["organizations"]
     assert compared["total"]["clicks"] == 2
     assert compared["missing_days"] == []
+    assert tried["thresholds"] == {"idle_ms": 500, "burst_clicks": 2}
+    assert tried["organizations"][0]["total"]["clicks"] == 2
     second = result(tmp_path, "derive", *span, "--score-again", "--organization", running.keys["organization_id"])
     assert second["scored_again"] == 2
     assert second["runs"][0]["run_id"] > run["run_id"]

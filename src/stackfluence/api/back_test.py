@@ -1,4 +1,4 @@
-"""What if: how another threshold, other points, or doing without a reason would have judged the last days' clicks."""
+"""What if: how other thresholds, other points, or doing without a reason would have judged the last days' clicks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from stackfluence.clock import now_ms
 from stackfluence.errors import Invalid
 from stackfluence.facts.back_test import Change
 from stackfluence.facts.back_test import back_test as compare
+from stackfluence.facts.otherwise import read_thresholds
 from stackfluence.facts.policies import read_policy_books
-from stackfluence.facts.thresholds import Rules
+from stackfluence.facts.thresholds import CLICK_THRESHOLDS, Rules, Thresholds
 from stackfluence.reasons import MOST, REASONS
 from stackfluence.vocabulary import TrafficReason
 
@@ -28,6 +29,8 @@ MAX_DAYS = 90
 MAX_CREATORS = 1_000
 
 Points = Annotated[str, Field(max_length=50, examples=["hosting_network:40"])]
+Number = Annotated[str, Field(max_length=50, examples=["arrival_permille:50"])]
+USUAL = ", ".join(f"`{name}` ({value})" for name, value in Thresholds().values().items() if name in CLICK_THRESHOLDS)
 
 
 class BackTestQuery(BaseModel):
@@ -42,6 +45,12 @@ class BackTestQuery(BaseModel):
     without: list[TrafficReason] = Field(default=[], description="Reasons that would weigh nothing.", max_length=100)
     weights: list[Points] = Field(
         default=[], description=f"Other points, `reason:points`, 0 to {MOST}.", max_length=100
+    )
+    thresholds: list[Number] = Field(
+        default=[],
+        description=f"Other thresholds for what follows a click, `threshold:number`, of {USUAL}. Days are then derived "
+        "anew, which takes as long as a derivation of them.",
+        max_length=100,
     )
     limit: int = Field(default=MAX_CREATORS, ge=1, le=MAX_CREATORS, description="How many creators are told.")
 
@@ -71,6 +80,7 @@ class BackTest(Told):
     missing_days: list[date] = Field(description="Those with clicks that no run has judged yet; not counted here.")
     flagged_from: int
     weights: dict[TrafficReason, int] = Field(description="The points that would be other ones.")
+    thresholds: dict[str, int] = Field(description="The thresholds that would be other ones.")
     total: BackTested
     freed: dict[str, int] = Field(description="Clicks that would become valid, by the reason that decides now.")
     condemned: dict[str, int] = Field(description="Clicks that would become invalid, by the reason that would decide.")
@@ -82,11 +92,16 @@ routes = router("reports")
 
 @routes.get("/reports/back-test", summary="Try other rules on past clicks")
 async def back_test(asked: Annotated[BackTestQuery, Query()], reading: Reads) -> BackTest:
-    """Tell what a threshold or points would have made of clicks that runs have judged, per creator; nothing changes.
+    """Tell what thresholds or points would have made of clicks that runs have judged, per creator; nothing changes.
 
-    Only the sum is made anew. What today's lists would find in stored headers is tried by the command line.
+    Only the sum is made anew, and with `thresholds` what was found after the click. What today's lists would find in
+    stored headers is tried by the command line.
     """
-    rules = Rules(asked.flagged_from, weights=dict(map(_weight, asked.weights))).without(asked.without)
+    try:
+        thresholds = read_thresholds(asked.thresholds, ":")
+    except ValueError as error:
+        raise Invalid(f"thresholds: {error}", field="thresholds") from None
+    rules = Rules(asked.flagged_from, thresholds, dict(map(_weight, asked.weights))).without(asked.without)
     books = await read_policy_books(reading.core.catalog, reading.organization_id)
     policies = books[reading.organization_id]
     moment = now_ms()
@@ -110,6 +125,7 @@ async def back_test(asked: Annotated[BackTestQuery, Query()], reading: Reads) ->
         missing_days=found.missing_days,
         flagged_from=rules.flagged_from or policies.in_force(moment).flagged_from,
         weights=dict(rules.weights),
+        thresholds=rules.other_thresholds(),
         total=BackTested(**_counts(found.total)),
         freed=dict(found.freed.most_common()),
         condemned=dict(found.condemned.most_common()),

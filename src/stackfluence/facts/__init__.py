@@ -2,6 +2,7 @@
 
 thresholds  when what follows a click speaks against it
 derive      a run: the numbered statements, day by day, then the pointer that readers follow
+otherwise   other rules, as people write them
 score_again today's rules and lists over headers that are still kept
 back_test   what another threshold, weight or list would have changed, per creator, without writing anything
 policies    what counts, and from when on        checks  what must hold before readers see a run

@@ -9,6 +9,84 @@ create or replace temporary table scored_now (
 ) engine = MergeTree
 order by click_id;
 
+-- name: create_later_now
+-- What would be found after clicks under other thresholds; empty when none are tried.
+create or replace temporary table later_now (
+    day Date,
+    click_id UUID,
+    reasons Array(LowCardinality(String))
+) engine = MergeTree
+order by (day, click_id);
+
+-- name: hide_shared_prefixes
+-- A copy of what is known of shared prefixes, which the connection takes for the table itself: the numbered statement
+-- that notes what it finds there so leaves the real one as it is.
+create or replace temporary table shared_prefix_clicks engine = MergeTree
+order by click_id as
+select
+    run_id,
+    organization_id,
+    occurred_at,
+    click_id,
+    clicks,
+    links,
+    creators
+from shared_prefix_clicks
+where
+    organization_id = {organization_id:String}
+    and occurred_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+    and occurred_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC');
+
+-- name: drop_week_clicks
+-- Hours that were counted up to another load are none of the next day's.
+drop temporary table if exists week_clicks;
+
+-- name: keep_later_reasons
+-- Note what was found after the clicks of the day at hand.
+insert into later_now (day, click_id, reasons)
+select
+    toDate(occurred_at) as day,
+    click_id,
+    later_reasons as reasons
+from verdicts;
+
+-- name: runs_of_days
+-- The run that is read for each day of a time span, with the load that it read up to and the moment it judged at.
+with
+
+pointers as (
+    select
+        day,
+        max(run_id) as run_id
+    from derived_days
+    where
+        organization_id = {organization_id:String}
+        and day >= {from_day:Date}
+        and day < {to_day:Date}
+        and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
+    group by day
+),
+
+runs as (
+    select
+        run_id,
+        as_of,
+        toUnixTimestamp64Milli(derived_at) as derived_ms
+    from derivation_runs
+    where organization_id = {organization_id:String}
+    order by run_id
+    limit 1 by run_id
+)
+
+select
+    pointers.day as day,
+    runs.run_id as run_id,
+    runs.as_of as as_of,
+    runs.derived_ms as derived_ms
+from pointers
+inner join runs on pointers.run_id = runs.run_id
+order by day;
+
 -- name: read_days
 -- The days of a time span that have verdicts.
 select day
@@ -40,7 +118,8 @@ order by day;
 
 -- name: compare_verdicts
 -- Clicks by creator, by the reason that decides now (empty: valid) and by the one that would decide. What was found
--- after the click rests on counts and not on points, so it is the same under other points.
+-- after the click rests on counts and not on points, so it is the same under other points, and found again only under
+-- other thresholds.
 with
 
 pointers as (
@@ -58,6 +137,7 @@ pointers as (
 
 verdicts as (
     select
+        toDate(occurred_at) as day,
         click_id,
         creator_id,
         arrayLastIndex(
@@ -89,6 +169,15 @@ scored as (
     from scored_now
 ),
 
+found as (
+    select
+        day,
+        click_id,
+        cast(reasons as Array(String)) as reasons,
+        true as is_found_again
+    from later_now
+),
+
 reasoned as (
     select
         verdicts.creator_id as creator_id,
@@ -106,7 +195,7 @@ reasoned as (
                 arrayFilter(
                     reason -> verdicts.sessions = 0 or not has({provisional:Array(String)}, reason), click_reasons
                 ),
-                verdicts.later
+                if(found.is_found_again, found.reasons, verdicts.later)
             ))
         ) as counting,
         least({most:UInt8}, arraySum(
@@ -131,6 +220,7 @@ reasoned as (
         ) as reason_after
     from verdicts
     left join scored on verdicts.click_id = scored.click_id
+    left join found on verdicts.day = found.day and verdicts.click_id = found.click_id
 )
 
 select

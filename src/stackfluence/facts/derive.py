@@ -166,8 +166,26 @@ def derive(
 
 def derive_day(session: Session, run: Run, day: date, policies: PolicyBook, rules: Rules) -> dict[str, Any]:
     """Fill the session's `day_verdicts`; returns what was counted, and table_hashes. Raises StoreError."""
+    create_work(session)
+    run_steps(session, STEPS, run, day, policies, rules)
+    counted = session.row(SQL["count_day_verdicts"])
+    hashes = {
+        "click_verdicts": counted.pop("facts_hash"),
+        "click_rollups": session.row(SQL["hash_day_rollups"])["facts_hash"],
+    }
+    return {**counted, "table_hashes": hashes}
+
+
+def create_work(session: Session) -> None:
+    """Create a session's tables of one day, empty."""
     for statement in WORK.values():
         session.run(statement)
+
+
+def run_steps(
+    session: Session, steps: Iterable[Statement], run: Run, day: date, policies: PolicyBook, rules: Rules
+) -> None:
+    """Run numbered statements over a day's tables, in their order. Raises StoreError."""
     parameters = {
         "organization_id": run.organization_id,
         "run_id": run.run_id,
@@ -177,14 +195,8 @@ def derive_day(session: Session, run: Run, day: date, policies: PolicyBook, rule
         **rules.judged_by(policies).parameters(),
         **rules.parameters(),
     }
-    for statement in STEPS:
+    for statement in steps:
         session.run(statement, **parameters)
-    counted = session.row(SQL["count_day_verdicts"])
-    hashes = {
-        "click_verdicts": counted.pop("facts_hash"),
-        "click_rollups": session.row(SQL["hash_day_rollups"])["facts_hash"],
-    }
-    return {**counted, "table_hashes": hashes}
 
 
 def day_ms(day: date) -> int:

@@ -81,6 +81,29 @@ class Thresholds:
     code_orders: int = 20
     code_times: int = 5
 
+    def __post_init__(self) -> None:
+        for name, value in self.values().items():
+            lowest, highest = bounds_of(name)
+            if not lowest <= value <= highest:
+                raise ValueError(f"{name} can be {lowest} to {highest}, not {value}.")
+
+    def values(self) -> dict[str, int]:
+        """Return every threshold by its name."""
+        return {threshold.name: getattr(self, threshold.name) for threshold in fields(self)}
+
+
+# those that decide about clicks; the others are about orders, which no back-test judges anew
+CLICK_THRESHOLDS = tuple(threshold.name for threshold in fields(Thresholds) if not threshold.name.startswith("code_"))
+
+
+def bounds_of(name: str) -> tuple[int, int]:
+    """Return the least and the greatest number that a threshold can be."""
+    if name == "comparable_below":
+        return 1, MOST
+    if name.endswith("_ms"):
+        return 0, 86_400_000
+    return (0, 1_000) if name.endswith("_permille") else (1, 1_000_000)
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -108,10 +131,15 @@ class Rules:
     def parameters(self) -> dict[str, Any]:
         """Return what the numbered statements bind; a weight stands in `reasons.py` alone."""
         return {
-            **{threshold.name: getattr(self.thresholds, threshold.name) for threshold in fields(self.thresholds)},
+            **self.thresholds.values(),
             **self.points(),
             "recomputable": sorted(RECOMPUTABLE),
         }
+
+    def other_thresholds(self) -> dict[str, int]:
+        """Return the thresholds that are other ones than those of this version."""
+        usual = Thresholds().values()
+        return {name: value for name, value in self.thresholds.values().items() if value != usual[name]}
 
     def judged_by(self, policies: PolicyBook) -> PolicyBook:
         """Return the policies that judge under these rules."""

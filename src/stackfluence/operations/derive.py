@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +17,7 @@ from stackfluence.catalog.tables import Creator, Organization
 from stackfluence.clock import now_ms
 from stackfluence.errors import OperationRefused
 from stackfluence.facts import Derived, DerivedOrders, Rules, Run
+from stackfluence.facts.otherwise import read_thresholds
 from stackfluence.operations.site import Arguments, Site, Tell, finished, told
 from stackfluence.vocabulary import TrafficReason
 
@@ -133,8 +135,8 @@ async def derive_order_days(
 async def back_test(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]:
     """Tell what other rules would change on the last `days` days; nothing is written.
 
-    `flagged_from`, `weights` (points by reason), `without` (reasons) and `score_again` change the rules of now. Raises
-    OperationRefused for what can't be meant, StoreError.
+    `flagged_from`, `weights` (points by reason), `without` (reasons), `thresholds` (`name=number`) and `score_again`
+    change the rules of now. Raises OperationRefused for what can't be meant, StoreError.
     """
     rules = _rules(arguments)
     count = int(arguments["days"])
@@ -162,12 +164,14 @@ async def back_test(site: Site, arguments: Arguments, tell: Tell) -> dict[str, A
                 scores_again=bool(arguments.get("score_again")),
             )
 
-        compared = _compared(await finished(compare))
+        # days that are derived anew take a store's memory as a derivation does: one at a time
+        async with site.deriving if rules.other_thresholds() else contextlib.nullcontext():
+            compared = _compared(await finished(compare))
         handles = await _handles(site, organization_id)
         for creator_id, change in compared["creators"].items():
             change["creator_handle"] = handles.get(creator_id, "")
         results.append({"organization_id": organization_id, **compared})
-    return {"flagged_from": rules.flagged_from, "organizations": results}
+    return {"flagged_from": rules.flagged_from, "thresholds": rules.other_thresholds(), "organizations": results}
 
 
 def _days(arguments: Arguments) -> tuple[date, date]:
@@ -199,7 +203,8 @@ def _rules(arguments: Arguments) -> Rules:
         weights = {TrafficReason(name): int(points) for name, points in dict(arguments.get("weights") or {}).items()}
         without = [TrafficReason(name) for name in arguments.get("without") or []]
         given = arguments.get("flagged_from")
-        rules = Rules(None if given is None else int(given), weights=weights)
+        thresholds = read_thresholds(arguments.get("thresholds") or (), "=")
+        rules = Rules(None if given is None else int(given), thresholds, weights)
     except ValueError as error:
         raise OperationRefused(str(error)) from None
     return rules.without(without)
