@@ -18,7 +18,7 @@ import typer
 
 from stackfluence import __version__
 from stackfluence.commands import add_operations
-from stackfluence.errors import StackfluenceError
+from stackfluence.errors import StackfluenceError, WrongUsage
 from stackfluence.settings import Settings, ensure_secrets, read_settings
 from stackfluence.shopify_commands import add_shopify
 
@@ -43,7 +43,7 @@ def main() -> None:
         cli()
     except StackfluenceError as error:
         sys.stderr.write(f"stackfluence: {error}\n")
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, WrongUsage) else 1)
     finally:
         gc.freeze()  # nor does the end look for any: that takes half a second more
 

@@ -134,12 +134,11 @@ def back_test(
     """Tell what other rules would have changed, per creator; nothing is written."""
     from stackfluence.operations.ask import ask
 
-    weights = dict(_reason_and_points(text) for text in weight or [])
     arguments = {
         "days": days,
         "organization_id": organization,
         "flagged_from": flagged_from,
-        "weights": weights,
+        "weights": weight or [],
         "without": without or [],
         "thresholds": threshold or [],
         "score_again": score_again,
@@ -158,13 +157,6 @@ def back_test(
             )
         if found["missing_days"]:
             typer.echo(f"Days with clicks and no verdicts: {', '.join(found['missing_days'])}; derive them.", err=True)
-
-
-def _reason_and_points(text: str) -> tuple[str, int]:
-    reason, _, points = text.partition("=")
-    if not points.isascii() or not points.isdigit():
-        raise typer.BadParameter(f"{text!r} is not reason=points, hosting_network=10 for one")
-    return reason, int(points)
 
 
 def erase(

@@ -9,6 +9,7 @@
     │   └── ChecksFailed       facts about to be published contradict each other
     ├── SchemaTooNew           a segment was written by a newer version
     ├── OperationRefused       a command can't be carried out as things are
+    │   └── WrongUsage         nor can it ever be, as it was given: exit code 2
     ├── Undecryptable          a stored secret doesn't open with the keys that are set
     ├── ListsUnusable          the lists that set-up installs are missing or damaged
     └── Problem                an answer to an HTTP client, RFC 9457
@@ -60,6 +61,10 @@ class SchemaTooNew(StackfluenceError):
 
 class OperationRefused(StackfluenceError):
     """The command can't be carried out."""
+
+
+class WrongUsage(OperationRefused):
+    """The command was given what can't be meant."""
 
 
 class Undecryptable(StackfluenceError):

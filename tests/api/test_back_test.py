@@ -146,6 +146,8 @@ async def test_a_question_that_makes_no_sense_is_refused(journal: Journal) -> No
         ({"thresholds": "burst_clicks:0"}, "thresholds"),
         ({"thresholds": "burst_clicks:-1"}, "thresholds"),
         ({"thresholds": ["burst_clicks:5", "burst_clicks:6"]}, "thresholds"),
+        ({"weights": ["no_session:10", "no_session:20"]}, "weights"),
+        ({"weights": "no_session:10", "without": "no_session"}, "weights"),
         ({"reason": "no_session"}, "reason"),
     ):
         response = await journal.brand.get(URL, params=query)
@@ -162,4 +164,11 @@ async def test_a_refusal_says_what_could_be_meant(journal: Journal) -> None:
     assert "code_orders" not in (await why(thresholds="code_orders:10")).partition(";")[2]
     assert "arrival_permille can be 0 to 1000, not 2000" in await why(thresholds="arrival_permille:2000")
     assert "must be written as threshold:number, arrival_permille:50 for one" in await why(thresholds="burst_clicks=5")
+    assert "must be written as reason:points, hosting_network:40 for one" in await why(weights="hosting_network=30")
+    assert "'bad_mood' is no reason; there are declared_bot, " in await why(weights="bad_mood:30")
+    assert "no_session can weigh 0 to 100 points, not 101" in await why(weights="no_session:101")
+    assert "no_session is given twice" in await why(weights=["no_session:10", "no_session:10"])
+    assert "no_session is given other points and left out as well" in await why(
+        weights="no_session:10", without="no_session"
+    )
     assert "burst_clicks is given twice" in await why(thresholds=["burst_clicks:5", "burst_clicks:6"])

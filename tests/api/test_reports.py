@@ -83,6 +83,8 @@ async def test_a_question_that_makes_no_sense_is_refused(journal: Journal) -> No
         ({"to": "2026-13-01"}, "to"),
         ({"to": "2026-11-22T10:00:00"}, "to"),
         ({"from": "0001-01-01"}, "from"),
+        ({"from": "2026-11-23", "to": "2026-11-22"}, "to"),
+        ({"from": "2026-11-22", "to": "2026-11-22"}, "to"),
         ({"time_zone": "Mars/Olympus"}, "time_zone"),
         ({"time_zone": "../../etc/passwd"}, "time_zone"),
         ({"organization_id": "org_0000001"}, "organization_id"),
@@ -92,3 +94,18 @@ async def test_a_question_that_makes_no_sense_is_refused(journal: Journal) -> No
         assert set(errors(response)) == {field}
     assert (await journal.brand.get(URL)).json()["days"] == []
     assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
+
+
+async def test_a_span_that_has_no_moment_is_refused_wherever_one_is_read(journal: Journal) -> None:
+    span = {"from": "2026-11-23T00:00:00Z", "to": "2026-11-22T00:00:00Z"}
+    document = (await journal.brand.get("/openapi.json")).json()
+    paths = {
+        path
+        for path, methods in document["paths"].items()
+        if {"from", "to"} <= {each["name"] for each in methods.get("get", {}).get("parameters", [])}
+    }
+    assert {"/v1/reports/traffic", "/v1/conversions", "/v1/events", "/v1/exports/events"} <= paths
+    for path in sorted(paths):
+        response = await journal.brand.get(path, params=span)
+        assert (path, response.status_code) == (path, 422)
+        assert errors(response) == {"to": "must be after `from`."}, path

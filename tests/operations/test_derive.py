@@ -15,6 +15,7 @@ from stackfluence.facts.derive import SCHEMA as FACTS_SCHEMA
 from stackfluence.operations.backup import TABLES
 from tests.operations.installations import loaded, new_link, refusal, result, rows, signed_click_id, stored
 from tests.processes.serving import HTTP, Serving, serving
+from tests.processes.serving import run as run_command
 
 EVENTS = Path(events.__file__).parent
 PHONE = (
@@ -56,7 +57,9 @@ def test_verdicts_are_derived_by_the_running_core_and_without_one(tmp_path: Path
         first = result(tmp_path, "derive", *span)
         asked = ("back-test", "--days", "2")
         found = result(tmp_path, *asked, "--without", "webdriver", "--weight", "webdriver=0", is_own_process=True)
-        assert refusal(tmp_path, "back-test", "--days", "2", "--without", "bad_mood").endswith("TrafficReason")
+        assert "'bad_mood' is no reason; there are declared_bot, " in refusal(tmp_path, *asked, "--without", "bad_mood")
+        refused = run_command(tmp_path, *asked, "--weight", "no_session=10", "--weight", "no_session=20")
+        assert (refused.returncode, "no_session is given twice." in refused.stderr) == (2, True)
         tried = result(tmp_path, *asked, "--threshold", "idle_ms=500", "--threshold", "burst_clicks=2")
         assert "there are comparable_below, " in refusal(tmp_path, *asked, "--threshold", "patience=10")
         assert "can be 1 to 1000000, not 0" in refusal(tmp_path, *asked, "--threshold", "burst_clicks=0")
@@ -127,6 +130,29 @@ def test_a_backup_has_every_table_that_cannot_be_made_again() -> None:
 )
 def test_days_that_cannot_be_meant_are_refused(span: tuple[str, ...], why: str, tmp_path: Path) -> None:
     assert why in refusal(tmp_path, "derive", *span)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("derive", "--from", "2026-11-02", "--to", "2026-11-01"),
+        ("derive", "--from", "2026-11-01"),
+        ("derive", "--from", "2026-11-01", "--to", "2026-11-02", "--organization", "org_nobody"),
+        ("back-test", "--days", "0"),
+        ("back-test", "--days", "few"),
+        ("back-test", "--days", "2", "--flagged-from", "0"),
+        ("back-test", "--days", "2", "--weight", "no_session"),
+        ("back-test", "--days", "2", "--weight", "no_session=101"),
+        ("back-test", "--days", "2", "--weight", "no_session=10", "--without", "no_session"),
+        ("back-test", "--days", "2", "--threshold", "burst_clicks=0"),
+        ("score",),
+        ("score", "there-is-no-such-file.jsonl"),
+    ],
+)
+def test_wrong_usage_has_an_exit_code_of_its_own_whatever_finds_it(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    done = run_command(tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_days_that_have_not_come_are_refused(tmp_path: Path) -> None:

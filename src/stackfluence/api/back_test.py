@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
@@ -19,10 +19,10 @@ from stackfluence.clock import now_ms
 from stackfluence.errors import Invalid
 from stackfluence.facts.back_test import Change
 from stackfluence.facts.back_test import back_test as compare
-from stackfluence.facts.otherwise import read_thresholds
+from stackfluence.facts.otherwise import read_thresholds, read_weights
 from stackfluence.facts.policies import read_policy_books
 from stackfluence.facts.thresholds import CLICK_THRESHOLDS, Rules, Thresholds
-from stackfluence.reasons import MOST, REASONS
+from stackfluence.reasons import MOST
 from stackfluence.vocabulary import TrafficReason
 
 MAX_DAYS = 90
@@ -97,11 +97,7 @@ async def back_test(asked: Annotated[BackTestQuery, Query()], reading: Reads) ->
     Only the sum is made anew, and with `thresholds` what was found after the click. What today's lists would find in
     stored headers is tried by the command line.
     """
-    try:
-        thresholds = read_thresholds(asked.thresholds, ":")
-    except ValueError as error:
-        raise Invalid(f"thresholds: {error}", field="thresholds") from None
-    rules = Rules(asked.flagged_from, thresholds, dict(map(_weight, asked.weights))).without(asked.without)
+    rules = _rules(asked)
     books = await read_policy_books(reading.core.catalog, reading.organization_id)
     policies = books[reading.organization_id]
     moment = now_ms()
@@ -136,14 +132,15 @@ async def back_test(asked: Annotated[BackTestQuery, Query()], reading: Reads) ->
     )
 
 
-def _weight(text: str) -> tuple[TrafficReason, int]:
-    """Return reason and points of `reason:points`; raises Invalid."""
-    word, _, points = text.partition(":")
-    if word not in REASONS:
-        raise Invalid(f"weights: {word!r} is no reason.", field="weights")
-    if not (points.isascii() and points.isdigit() and len(points) <= 3 and int(points) <= MOST):
-        raise Invalid(f"weights: must be `reason:points`, 0 to {MOST} points.", field="weights")
-    return TrafficReason(word), int(points)
+def _rules(asked: BackTestQuery) -> Rules:
+    """Return the rules that are tried; raises Invalid, which names the parameter at fault."""
+    field = "weights"
+    try:
+        rules = Rules(asked.flagged_from, weights=read_weights(asked.weights, asked.without, ":"))
+        field = "thresholds"
+        return replace(rules, thresholds=read_thresholds(asked.thresholds, ":"))
+    except ValueError as error:
+        raise Invalid(f"{field}: {error}", field=field) from None
 
 
 def _most_changed(item: tuple[str, Change]) -> tuple[int, int, str]:

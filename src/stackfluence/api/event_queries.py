@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from stackfluence.api.fields import GivenTime, Id, Text
+from stackfluence.api.fields import GivenTime, Id, Text, check_span
 from stackfluence.errors import Invalid
 from stackfluence.events.feed import LATEST_MS, Cursor, Filters, read_cursor
 from stackfluence.vocabulary import EventType
@@ -43,7 +43,8 @@ class EventFilter(Subject):
     to: GivenTime | None = Field(default=None, description="Exclusive.")
 
     def filters(self) -> Filters:
-        """Return them as the event store takes them."""
+        """Return them as the event store takes them; raises Invalid for a span that has no moment."""
+        check_span(self.from_, self.to)
         return Filters(
             event_type=self.event_type.value if self.event_type else "",
             from_ms=0 if self.from_ is None else self.from_,

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from stackfluence import clock
 from stackfluence.catalog.tables import Base
+from stackfluence.errors import Invalid
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 _LAST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last time that four digits can tell
@@ -24,6 +25,12 @@ def read_time(text: object) -> int:
     if not 0 <= at_ms <= _LAST_MS:
         raise ValueError("must lie between 1970 and 9999")
     return at_ms
+
+
+def check_span(from_ms: int | None, to_ms: int | None) -> None:
+    """Raise Invalid for a span that has no moment: `to` is exclusive. None is no bound."""
+    if from_ms is not None and to_ms is not None and to_ms <= from_ms:
+        raise Invalid("to: must be after `from`.", field="to")
 
 
 def _storable(text: str) -> str:

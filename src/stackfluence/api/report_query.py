@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from stackfluence.api.access import Reading
-from stackfluence.api.fields import Time, Told
+from stackfluence.api.fields import Time, Told, check_span
 from stackfluence.api.reports import SpanQuery, first_ms, read_span
 from stackfluence.clock import now_ms
 from stackfluence.errors import Invalid
@@ -86,8 +86,7 @@ async def read_report_span(reading: Reading, asked: ReportQuery, max_days: int =
         from_ms = max(0, first_ms(end - timedelta(days=DEFAULT_DAYS), span.time_zone))
     else:
         from_ms = _checked("from", span.from_ms)
-    if to_ms <= from_ms:
-        raise Invalid("to: must be after `from`.", field="to")
+    check_span(from_ms, to_ms)
     if to_ms - from_ms > max_days * DAY_MS:
         raise Invalid(f"from: at most {max_days} days may lie between `from` and `to`.", field="from")
     return ReportSpan(span.time_zone, from_ms, to_ms, span.filters).within(from_ms, to_ms)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from stackfluence.api.access import Reading, Reads
 from stackfluence.api.event_queries import Subject
-from stackfluence.api.fields import Text, Time, Told, read_time
+from stackfluence.api.fields import Text, Time, Told, check_span, read_time
 from stackfluence.api.routes import router
 from stackfluence.catalog import checks, load_horizon
 from stackfluence.catalog.tables import Organization
@@ -114,6 +114,7 @@ async def read_span(reading: Reading, asked: SpanQuery) -> Span:
     zone = checks.time_zone("time_zone", asked.time_zone) if asked.time_zone else organization.accounting_time_zone
     from_ms = read_moment("from", asked.from_, zone)
     to_ms = read_moment("to", asked.to, zone)
+    check_span(from_ms, to_ms)
     filters = Filters(
         from_ms=0 if from_ms is None else from_ms,
         to_ms=LATEST_MS if to_ms is None else to_ms,

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from stackfluence.facts.thresholds import CLICK_THRESHOLDS, Thresholds
+from stackfluence.reasons import REASONS
+from stackfluence.vocabulary import TrafficReason
 
 MAX_DIGITS = 9
 
@@ -15,9 +17,26 @@ def read_thresholds(texts: Iterable[str], mark: str) -> Thresholds:
     thresholds = Thresholds()
     for name, value in _pairs(texts, mark, f"threshold{mark}number", f"arrival_permille{mark}50"):
         if name not in CLICK_THRESHOLDS:
-            raise ValueError(f"{name!r} is no threshold; there are {', '.join(CLICK_THRESHOLDS)}.")
+            raise ValueError(f"{name[:100]!r} is no threshold; there are {', '.join(CLICK_THRESHOLDS)}.")
         thresholds = replace(thresholds, **{name: value})
     return thresholds
+
+
+def read_weights(texts: Iterable[str], without: Iterable[str], mark: str) -> dict[TrafficReason, int]:
+    """Return the other points of reasons, those to do without having none; raises ValueError as above."""
+    weights = {}
+    for word, points in _pairs(texts, mark, f"reason{mark}points", f"hosting_network{mark}40"):
+        weights[_reason(word)] = points
+    for reason in map(_reason, without):
+        if weights.setdefault(reason, 0):
+            raise ValueError(f"{reason} is given other points and left out as well.")
+    return weights
+
+
+def _reason(word: str) -> TrafficReason:
+    if word not in REASONS:
+        raise ValueError(f"{word[:100]!r} is no reason; there are {', '.join(REASONS)}.")
+    return TrafficReason(word)
 
 
 def _pairs(texts: Iterable[str], mark: str, form: str, example: str) -> Iterator[tuple[str, int]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from stackfluence.errors import JournalLocked, OperationRefused
+from stackfluence.errors import JournalLocked, OperationRefused, WrongUsage
 from stackfluence.processes import operator_socket
 from stackfluence.settings import Settings
 
@@ -69,7 +69,7 @@ async def _through_socket(path: Path, operation: str, arguments: Arguments, tell
                 async for line in answer.aiter_lines():
                     message = json.loads(line)
                     if "error" in message:
-                        raise OperationRefused(message["error"])
+                        raise (WrongUsage if message.get("is_usage") else OperationRefused)(message["error"])
                     if "result" in message:
                         result = message["result"]
                     else:

@@ -15,11 +15,10 @@ from stackfluence import facts
 from stackfluence.catalog import load_horizon, take_run
 from stackfluence.catalog.tables import Creator, Organization
 from stackfluence.clock import now_ms
-from stackfluence.errors import OperationRefused
+from stackfluence.errors import WrongUsage
 from stackfluence.facts import Derived, DerivedOrders, Rules, Run
-from stackfluence.facts.otherwise import read_thresholds
+from stackfluence.facts.otherwise import read_thresholds, read_weights
 from stackfluence.operations.site import Arguments, Site, Tell, finished, told
-from stackfluence.vocabulary import TrafficReason
 
 MAX_DAYS = 3_700  # ten years
 
@@ -27,15 +26,13 @@ MAX_DAYS = 3_700  # ten years
 async def derive(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]:
     """Derive the days [from, to), UTC, of one organization or of all: clicks and orders, each under a run of its own.
 
-    `score_again` asks today's lists about headers that are still kept. Raises OperationRefused for days that can't be
+    `score_again` asks today's lists about headers that are still kept. Raises WrongUsage for days that can't be
     meant and an organization that isn't there, StoreError.
     """
     from_day, to_day = _days(arguments)
     tomorrow = datetime.fromtimestamp(now_ms() / 1000, UTC).date() + timedelta(days=1)
     if to_day > tomorrow:
-        raise OperationRefused(
-            f"Days up to {to_day} haven't come yet: --to is {tomorrow} (UTC) at the latest, exclusive."
-        )
+        raise WrongUsage(f"Days up to {to_day} haven't come yet: --to is {tomorrow} (UTC) at the latest, exclusive.")
     organizations = await _organizations(site, arguments.get("organization_id"))
     minimum = await finished(lambda: facts.highest_run(site.store)) + 1
     runs: list[dict[str, Any]] = []
@@ -135,13 +132,13 @@ async def derive_order_days(
 async def back_test(site: Site, arguments: Arguments, tell: Tell) -> dict[str, Any]:
     """Tell what other rules would change on the last `days` days; nothing is written.
 
-    `flagged_from`, `weights` (points by reason), `without` (reasons), `thresholds` (`name=number`) and `score_again`
-    change the rules of now. Raises OperationRefused for what can't be meant, StoreError.
+    `flagged_from`, `weights` (`reason=points`), `without` (reasons), `thresholds` (`name=number`) and `score_again`
+    change the rules of now. Raises WrongUsage for what can't be meant, StoreError.
     """
     rules = _rules(arguments)
     count = int(arguments["days"])
     if not 1 <= count <= MAX_DAYS:
-        raise OperationRefused(f"{count} days can't be looked at; 1 to {MAX_DAYS} can.")
+        raise WrongUsage(f"{count} days can't be looked at; 1 to {MAX_DAYS} can.")
     at_ms = now_ms()
     to_day = datetime.fromtimestamp(at_ms / 1000, UTC).date() + timedelta(days=1)
     as_of = await load_horizon(site.catalog)
@@ -178,9 +175,9 @@ def _days(arguments: Arguments) -> tuple[date, date]:
     try:
         from_day, to_day = (date.fromisoformat(str(arguments[name])) for name in ("from", "to"))
     except ValueError:
-        raise OperationRefused("Days are written as 2026-11-22.") from None
+        raise WrongUsage("Days are written as 2026-11-22.") from None
     if not 0 < (to_day - from_day).days <= MAX_DAYS or not 2000 <= from_day.year < 2100:
-        raise OperationRefused(f"From {from_day} to {to_day} are not 1 to {MAX_DAYS} days.")
+        raise WrongUsage(f"From {from_day} to {to_day} are not 1 to {MAX_DAYS} days.")
     return from_day, to_day
 
 
@@ -188,7 +185,7 @@ async def _organizations(site: Site, asked: str | None) -> list[str]:
     async with site.catalog.reading() as session:
         found = list(await session.scalars(select(Organization.id).order_by(Organization.id)))
     if asked and asked not in found:
-        raise OperationRefused(f"There is no organization {asked}.")
+        raise WrongUsage(f"There is no organization {asked}.")
     return [asked] if asked else found
 
 
@@ -199,15 +196,13 @@ async def _handles(site: Site, organization_id: str) -> dict[str, str]:
 
 
 def _rules(arguments: Arguments) -> Rules:
+    given = arguments.get("flagged_from")
     try:
-        weights = {TrafficReason(name): int(points) for name, points in dict(arguments.get("weights") or {}).items()}
-        without = [TrafficReason(name) for name in arguments.get("without") or []]
-        given = arguments.get("flagged_from")
         thresholds = read_thresholds(arguments.get("thresholds") or (), "=")
-        rules = Rules(None if given is None else int(given), thresholds, weights)
+        weights = read_weights(arguments.get("weights") or (), arguments.get("without") or (), "=")
+        return Rules(None if given is None else int(given), thresholds, weights)
     except ValueError as error:
-        raise OperationRefused(str(error)) from None
-    return rules.without(without)
+        raise WrongUsage(str(error)) from None
 
 
 def _shown(done: Derived) -> dict[str, Any]:

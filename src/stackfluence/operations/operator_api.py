@@ -1,7 +1,8 @@
 """`operator.sock` in the data directory: the operations of a running core, for whoever may read that directory.
 
 It is mode 0600, and no edge hands anything on to it. `POST /{operation}` with the arguments as JSON answers JSON lines:
-messages of progress, and last either `{"result": …}` or `{"error": "…"}`. `GET /metrics` and `/readyz` are there, too.
+messages of progress, and last either `{"result": …}` or `{"error": "…"}`, with `is_usage` where it can't be
+meant. `GET /metrics` and `/readyz` are there, too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
-from stackfluence.errors import OperationRefused, StackfluenceError
+from stackfluence.errors import OperationRefused, StackfluenceError, WrongUsage
 from stackfluence.operations.perform import OPERATIONS, perform
 from stackfluence.operations.site import Site
 from stackfluence.operations.watch import watch
@@ -77,7 +78,9 @@ async def _answer(
         result = await perform(site, operation, arguments, tell)
         tell({"result": result})
     except OperationRefused as error:
-        tell({"error": error.args[0]})  # without the sentence that it gets again at the other end
+        tell(
+            {"error": error.args[0], "is_usage": isinstance(error, WrongUsage)}
+        )  # without the sentence that it gets again at the other end
     except (StackfluenceError, OSError) as error:
         tell({"error": str(error)})
     except Exception as error:
