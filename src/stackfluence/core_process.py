@@ -60,6 +60,7 @@ async def run_core(settings: Settings, lifeline: int | None, admin_port: int | N
     ]
     core_socket(settings).unlink(missing_ok=True)
     api = create_api(core)
+    site.rates = api.state.rates
     upkeep.append(asyncio.create_task(ShopUpkeep(site, api.state.shops).run()))
     # the socket is the edges' alone, so what they say of the visitor's address and scheme is believed
     public = _server(api, uds=str(core_socket(settings)), proxy_headers=True, forwarded_allow_ips="*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from stackfluence.api.rates import Rates
 from stackfluence.catalog import Catalog, open_catalog
 from stackfluence.click.click_id import ClickIdKeys
 from stackfluence.errors import SettingsError
+from stackfluence.operations.site import Site
+from stackfluence.operations.watch import watch
 from stackfluence.settings import Settings
 from tests.api.brands import SECRET, Brand, add_brand
 from tests.redis_server import RedisServer
@@ -192,6 +195,78 @@ async def test_while_redis_is_away_a_core_counts_alone_and_says_so_once(
         "redis_away",
         "redis_back",
     ]
+
+
+async def test_a_redis_that_was_restarted_is_asked_at_once(
+    serve: Serve, catalog: Catalog, redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, rates.__name__)
+    api = serve(redis.url)
+    async with await add_brand(api, catalog, "Brand") as brand:
+        await asyncio.gather(*(brand.get("/v1/organization") for _ in range(MOST - 1)))  # a connection each
+        redis.kill()
+        redis.start()
+        began = time.monotonic()
+        answers = [await brand.get("/v1/organization") for _ in range(MOST)]
+        assert time.monotonic() - began < rates.PAUSE_SECONDS
+        assert [left(answer) for answer in answers] == list(range(MOST - 1, -1, -1)), "counted by the new one"
+        assert (api.state.rates.failures, api.state.rates.is_away) == (0, False)
+    assert [record.message for record in caplog.records if record.name == rates.__name__] == []
+
+
+async def test_requests_that_fail_together_say_so_once_and_wait_for_nobody(
+    serve: Serve, catalog: Catalog, redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, rates.__name__)
+    limit = serve(redis.url).state.rates
+    await asyncio.gather(*(limit.count("key_1") for _ in range(MOST)))
+    redis.pause()
+    began = time.monotonic()
+    await asyncio.gather(*(limit.count("key_1") for _ in range(MOST)))
+    assert time.monotonic() - began < 15 * rates.PATIENCE_SECONDS
+    assert (limit.failures, limit.is_away) == (MOST, True)
+    redis.kill()
+    await asyncio.gather(*(limit.count("key_1") for _ in range(MOST)))
+    assert limit.failures == MOST, "nobody asks during the pause"
+    assert [record.message for record in caplog.records if record.name == rates.__name__] == ["redis_away"]
+
+
+async def test_after_the_pause_one_request_finds_out_for_all(
+    serve: Serve, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "PAUSE_SECONDS", 0.3)
+    limit = serve(redis.url).state.rates
+    await limit.count("key_1")
+    redis.pause()
+    await limit.count("key_1")
+    await asyncio.sleep(0.35)
+    await asyncio.gather(*(limit.count("key_1") for _ in range(MOST)))
+    assert limit.failures == 2
+    redis.kill()
+    redis.start()
+    await asyncio.sleep(0.35)
+    assert (await limit.count("key_1"))["RateLimit"].startswith(f'"default";r={MOST - 1};')
+    assert not limit.is_away
+
+
+async def test_operators_see_how_often_redis_could_not_be_asked(
+    serve: Serve, catalog: Catalog, redis: RedisServer, tmp_path: Path
+) -> None:
+    api = serve(redis.url)
+    site = Site(Settings(data_dir=str(tmp_path)), catalog, None, rates=api.state.rates)
+    watching = FastAPI(openapi_url=None)
+    watch(watching, site)
+
+    async def metrics() -> dict[str, str]:
+        transport = httpx.ASGITransport(watching)
+        async with httpx.AsyncClient(transport=transport, base_url="http://core") as operator:
+            return dict(line.split(" ") for line in (await operator.get("/metrics")).text.splitlines())
+
+    names = ("stackfluence_api_rates_failures_total", "stackfluence_api_rates_is_alone")
+    assert [(await metrics())[name] for name in names] == ["0", "0"]
+    redis.kill()
+    await api.state.rates.count("key_1")
+    assert [(await metrics())[name] for name in names] == ["1", "1"]
 
 
 async def test_redis_that_hangs_is_left_alone_for_a_while(serve: Serve, catalog: Catalog, redis: RedisServer) -> None:

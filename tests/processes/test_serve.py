@@ -170,6 +170,7 @@ def test_an_event_store_that_is_away_keeps_nothing_else_from_being_served(tmp_pa
             metrics = dict(line.split(" ") for line in asked_of_core(running, "/metrics").text.splitlines())
             assert metrics["stackfluence_event_store_is_open"] == "1"
             assert int(metrics["stackfluence_loader_lines_total"]) >= 1
+            assert metrics["stackfluence_api_rates_failures_total"] == "0"
 
 
 def asked_of_core(running: Serving, path: str) -> httpx.Response:

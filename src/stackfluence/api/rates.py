@@ -27,7 +27,7 @@ POLICY = "default"
 
 
 class Rates:
-    """Counts the requests of each key. `failures` is how often Redis could not be asked.
+    """Counts the requests of each key. `failures` is how often Redis could not be asked, `is_away` that it isn't there.
 
     `most` requests are let in within `window_seconds` (a minute), of every key.
     """
@@ -36,11 +36,12 @@ class Rates:
         window_seconds = window_seconds or WINDOW_SECONDS
         self.most = most
         self.failures = 0
+        self.is_away = False
         self._window = RateLimitItemPerSecond(most, window_seconds, "sf:api")
         self._policy = f'"{POLICY}";q={most};w={window_seconds}'
         self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: RedisStorage | None = None
-        self._away_until = 0.0
+        self._ask_again_at = 0.0
         if redis_url:
             options: Any = {
                 "socket_timeout": PATIENCE_SECONDS,
@@ -64,21 +65,39 @@ class Rates:
             await bridge.get_connection().aclose()
 
     async def _count(self, key_id: str) -> tuple[bool, int, float]:
-        if self._shared is not None and time.monotonic() >= self._away_until:
-            was_away = self._away_until > 0
+        if self._shared is not None and time.monotonic() >= self._ask_again_at:
+            was_away = self.is_away
+            if was_away:  # one request finds out for all
+                self._ask_again_at = time.monotonic() + PAUSE_SECONDS
             try:
-                answer = await self._ask(self._together, key_id)
+                answer = await self._ask_together(self._shared, key_id)
             except Exception as error:  # whatever the driver raises: this process counts alone
                 self.failures += 1
-                self._away_until = time.monotonic() + PAUSE_SECONDS
-                if not was_away:
+                self._ask_again_at = time.monotonic() + PAUSE_SECONDS
+                if not self.is_away:  # of requests that failed at once, one says so
                     log.warning("redis_away", extra={"error": repr(error)})
+                self.is_away = True
             else:
-                if was_away:
+                if was_away and self.is_away:
                     log.info("redis_back")
-                    self._away_until = 0.0
+                    self.is_away, self._ask_again_at = False, 0.0
                 return answer
         return await self._ask(self._alone, key_id)
+
+    async def _ask_together(self, shared: RedisStorage, key_id: str) -> tuple[bool, int, float]:
+        """Ask Redis, once more where a connection had died: when it was restarted, it is there and they aren't.
+
+        The driver itself overlooks that one was closed. Who was kept waiting doesn't try again.
+        """
+        began = time.monotonic()
+        try:
+            return await self._ask(self._together, key_id)
+        except Exception:
+            if time.monotonic() - began >= PATIENCE_SECONDS:
+                raise
+        bridge: Any = shared.bridge
+        await bridge.get_connection().connection_pool.disconnect(inuse_connections=False)
+        return await self._ask(self._together, key_id)
 
     async def _ask(self, limiter: SlidingWindowCounterRateLimiter, key_id: str) -> tuple[bool, int, float]:
         is_within = await limiter.hit(self._window, key_id)

@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stackfluence.catalog import Catalog, open_catalog
 from stackfluence.errors import OperationRefused
@@ -21,6 +21,9 @@ from stackfluence.migrate import migrate
 from stackfluence.processes import refuse_unfinished
 from stackfluence.settings import Settings
 
+if TYPE_CHECKING:
+    from stackfluence.api.rates import Rates
+
 T = TypeVar("T")
 Arguments = Mapping[str, Any]
 Tell = Callable[[dict[str, Any]], None]
@@ -28,12 +31,13 @@ Tell = Callable[[dict[str, Any]], None]
 
 @dataclass(slots=True)
 class Site:
-    """What operations work with; `loader` is the running core's, None when a command opened the site by itself."""
+    """What operations work with; `loader` and `rates` are a running core's, None when a command opened the site."""
 
     settings: Settings
     catalog: Catalog
     opened: Store | None
     loader: Loader | None = None
+    rates: Rates | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one operation at a time
     deriving: asyncio.Lock = field(default_factory=asyncio.Lock)  # one derivation at a time
 

@@ -42,6 +42,9 @@ def watch(api: FastAPI, site: Site) -> None:
 def samples(site: Site) -> Iterator[tuple[str, float]]:
     """Yield each metric's name and value; what the loader counts is there once the event store is open."""
     yield "stackfluence_event_store_is_open", int(site.opened is not None)
+    if site.rates is not None:
+        yield "stackfluence_api_rates_failures_total", site.rates.failures
+        yield "stackfluence_api_rates_is_alone", int(site.rates.is_away)
     if site.loader is None:
         return
     counts = site.loader.counts
