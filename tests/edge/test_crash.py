@@ -50,11 +50,11 @@ async def fill(url: str) -> str:
 
 
 class EdgeProcess:
-    """`stackfluence edge` on one data directory and, from the first start on, one port."""
+    """`stackfluence edge` on one data directory, with settings, and, from the first start on, one port."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, **settings: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SF_")}
-        self._environment = {**kept, "SF_DATA_DIR": str(data)}
+        self._environment = {**kept, "SF_DATA_DIR": str(data), **settings}
         self._log = data / "edge.log"
         self.port = 0
         self.start()
