@@ -44,11 +44,15 @@ class TrafficQuery(PageQuery, SpanQuery):
 
 
 class Arrivals(Told):
-    """How far clicks got, as far as it is derived. The shares are of valid clicks alone."""
+    """How many clicks came how far, each stage a part of the one before, as the IAB counts them; of derived ones.
 
-    measured: int = Field(description="No session is known.")
-    received: int
-    resolved: int
+    The IAB's first stage, *initiated*, is a tap, of which nobody but the app that shows the post knows. The share is of
+    valid clicks alone.
+    """
+
+    measured: int = Field(description="They were redirected: all that are derived.")
+    received: int = Field(description="Of these, those whose session began on the site.")
+    resolved: int = Field(description="Of these, those that saw a page or spent time on it.")
     measurable_permille: int | None = Field(
         description="Of a thousand valid clicks, those a session arrived from; null before any is derived."
     )

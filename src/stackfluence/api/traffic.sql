@@ -206,8 +206,9 @@ select
     sumIf(alike.clicks, invalid_reason != '' and traffic_class != 'givt') as sivt,
     sumIf(alike.clicks, is_possible_duplicate) as possible_duplicates,
     sumIf(alike.clicks, not is_derived) as not_derived,
-    sumIf(alike.clicks, arrival_stage = 'measured') as measured,
-    sumIf(alike.clicks, arrival_stage = 'received') as received,
+    -- who came further has been at every stage before
+    sumIf(alike.clicks, is_derived) as measured,
+    sumIf(alike.clicks, arrival_stage in ('received', 'resolved')) as received,
     sumIf(alike.clicks, arrival_stage = 'resolved') as resolved,
     sumIf(alike.clicks, is_derived and invalid_reason = '') as valid_derived,
     sumIf(alike.clicks, invalid_reason = '' and arrival_stage in ('received', 'resolved')) as valid_arrived,
