@@ -35,7 +35,7 @@ TRAFFIC: dict[str, Any] = {
 WIDER: dict[str, Any] = {
     "traffic": [
         *TRAFFIC["traffic"],
-        {"creator": "mia", "clicks": 2, "then": [{"session": "3s"}, {"conversion": "20s"}]},
+        {"creator": "mia", "at": "15:00", "clicks": 2, "then": [{"session": "3s"}, {"conversion": "20s"}]},
         {"creator": "zoe", "at": "15:00", "clicks": 8, "links": 2, "prefix": "192.0.2.0/24"},
         {"creator": "noa", "at": "15:00", "clicks": 6, "visitor": "v", "prefix": "192.0.2.0/24"},
         {
@@ -95,8 +95,8 @@ def test_the_same_rules_change_nothing(days: Days) -> None:
         under(burst_clicks=5),
         under(idle_ms=3_000),
         under(prefix_clicks=10, prefix_links=2, prefix_creators=2),
-        under(comparable_below=20, arrival_clicks=61),
-        under(flood_clicks=5, flood_expected=1),
+        under(comparable_below=10, arrival_clicks=61),
+        under(flood_clicks=5, flood_seen=1),
         replace(under(burst_clicks=5), flagged_from=25),
     ],
 )
