@@ -89,11 +89,6 @@ followed as (
         ) as sessions,
         countIf(event_type = 'pageview') as pageviews,
         maxIf(engaged_ms, event_type != 'conversion') as longest_ms,
-        -- by the visit that was first: the address that it left behind may be opened again by a program
-        has(
-            groupUniqArrayIf(session_id, event_type != 'conversion' and is_webdriver),
-            argMinIf(session_id, (after_ms, session_id), event_type != 'conversion')
-        ) as was_webdriver,
         sessions > 0
         and countIf(event_type != 'conversion' and not is_idle) = 0
         and longest_ms > {idle_ms:Int64} as was_idle,
@@ -103,6 +98,23 @@ followed as (
         if(countIf(is_goal) = 0, -1, minIf(after_ms, is_goal)) as goal_after_ms
     from timed
     group by click_id, is_test
+),
+
+-- by the visit that was first: the address that it left behind may be opened again by a program
+driven as (
+    select
+        click_id,
+        is_test
+    from timed
+    where
+        event_type != 'conversion'
+        and click_id in (
+            select click_id
+            from day_events
+            where is_webdriver
+        )
+    group by click_id, is_test
+    having has(groupUniqArrayIf(session_id, is_webdriver), argMin(session_id, (after_ms, session_id)))
 ),
 
 scored as (
@@ -158,7 +170,12 @@ select
     followed.sessions as sessions,
     followed.pageviews as pageviews,
     followed.longest_ms as engaged_ms,
-    followed.was_webdriver as is_webdriver,
+    (clicks.click_id, clicks.is_test) in (
+        select
+            click_id,
+            is_test
+        from driven
+    ) as is_webdriver,
     followed.was_idle as is_idle,
     followed.conversions as conversions,
     -- a left join gives zeros for what isn't there

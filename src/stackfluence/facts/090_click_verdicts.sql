@@ -1,7 +1,7 @@
 -- Click verdicts: every reason for and against a click, and the one that decides.
 --
 -- Grain:     one row per click of one day (UTC) of one organization.
--- Reads:     arrivals, creator_pace, creator_places, creator_hours, bursts, shared_prefix_clicks
+-- Reads:     arrivals, creator_pace, creator_places, bursts, shared_prefix_clicks
 -- Writes:    verdicts (of this connection)
 -- Rule:      The policy in force at the click says which reasons count, from how many points on a click is flagged, and
 --            which classes of traffic are excluded. Reasons are added up by their weights, at most 100; a flagged click
@@ -68,8 +68,8 @@ beside as (
         pace.late_conversions as late_conversions,
         pace.peer_conversions as peer_conversions,
         pace.peer_late_conversions as peer_late_conversions,
-        hours.clicks as hour_clicks,
-        hours.usual_clicks as usual_clicks,
+        places.hour_clicks as hour_clicks,
+        places.usual_clicks as usual_clicks,
         bursts.burst_clicks as burst_clicks,
         prefixes.clicks as prefix_clicks,
         prefixes.links as prefix_links,
@@ -91,13 +91,13 @@ beside as (
         and pace.late_conversions * 1000 > {late_permille:UInt32} * pace.conversions
         and pace.peer_late_conversions * 1000 < {late_peer_permille:UInt32} * pace.peer_conversions as is_late,
         arrivals.is_unseen
-        and hours.other_hours >= {outlier_hours:UInt32}
-        and hours.clicks > {outlier_clicks:UInt32}
-        and hours.clicks > {outlier_times:UInt32} * hours.usual_clicks
+        and places.other_hours >= {outlier_hours:UInt32}
+        and places.hour_clicks > {outlier_clicks:UInt32}
+        and places.hour_clicks > {outlier_times:UInt32} * places.usual_clicks
         and places.peer_clicks >= {peer_clicks:UInt32}
         and places.peer_seen > 0
-        and hours.seen * places.peer_clicks * 1000 <= {outlier_permille:UInt32} * places.peer_seen * hours.comparable
-            as is_outlier,
+        and places.hour_seen * places.peer_clicks * 1000
+        <= {outlier_permille:UInt32} * places.peer_seen * places.hour_comparable as is_outlier,
         -- others of the campaign, the creator's own among them: who is in the burst isn't
         arrivals.is_unseen
         and bursts.burst_clicks > 0
@@ -120,11 +120,6 @@ beside as (
             and arrivals.page_path = places.page_path
             and arrivals.country = places.country
             and toStartOfHour(arrivals.occurred_at) = places.hour
-    left join creator_hours as hours
-        on
-            arrivals.campaign_id = hours.campaign_id
-            and arrivals.creator_id = hours.creator_id
-            and toStartOfHour(arrivals.occurred_at) = hours.hour
     left join bursts on arrivals.click_id = bursts.click_id
     left join prefixes on arrivals.click_id = prefixes.click_id
 ),

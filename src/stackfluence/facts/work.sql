@@ -106,9 +106,22 @@ create or replace temporary table creator_pace (
     peer_late_conversions UInt64
 ) engine = Memory;
 
+-- name: create_creator_hours
+-- Hours of one day of a creator in a campaign, beside the hours of the week before; written by 070, read by 075.
+create or replace temporary table creator_hours (
+    campaign_id String,
+    creator_id String,
+    hour DateTime('UTC'),
+    clicks UInt64,
+    other_hours UInt64,
+    usual_clicks UInt64,
+    comparable UInt64,
+    seen UInt64
+) engine = Memory;
+
 -- name: create_creator_places
 -- What a creator's clicks of one day can be compared by, page, country and hour, with the sums over all of them beside
--- those of the campaign's others; written by 065.
+-- those of the campaign's others; written by 075.
 create or replace temporary table creator_places (
     campaign_id String,
     creator_id String,
@@ -121,20 +134,12 @@ create or replace temporary table creator_places (
     peer_clicks UInt64,
     peer_seen UInt64,
     expected_arrived UInt64,
-    expected_seen UInt64
-) engine = Memory;
-
--- name: create_creator_hours
--- Hours of one day of a creator in a campaign, beside the hours of the week before; written by 070.
-create or replace temporary table creator_hours (
-    campaign_id String,
-    creator_id String,
-    hour DateTime('UTC'),
-    clicks UInt64,
-    other_hours UInt64,
+    expected_seen UInt64,
+    hour_clicks UInt64,
     usual_clicks UInt64,
-    comparable UInt64,
-    seen UInt64
+    other_hours UInt64,
+    hour_comparable UInt64,
+    hour_seen UInt64
 ) engine = Memory;
 
 -- name: create_bursts

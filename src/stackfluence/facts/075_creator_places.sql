@@ -1,8 +1,8 @@
 -- Creator places: which of a creator's clicks can be compared with those of others, and what both led to.
 --
 -- Grain:     one row per campaign, creator, page, country and hour (UTC) with clicks that can be compared; each has the
---            sums over all rows of its campaign and creator.
--- Reads:     arrivals
+--            sums over all rows of its campaign and creator, and what 070 says of the hour.
+-- Reads:     arrivals, creator_hours
 -- Writes:    creator_places (of this connection)
 -- Rule:      Clicks are compared with those of the campaign's other creators that lead to the same page and come from
 --            the same country: pages differ in whether they have a snippet, countries in whether visitors are asked
@@ -16,7 +16,8 @@
 -- Put one day's places of each creator into `creator_places`.
 insert into creator_places (
     campaign_id, creator_id, page_path, country, hour,
-    clicks, arrived, seen, peer_clicks, peer_seen, expected_arrived, expected_seen
+    clicks, arrived, seen, peer_clicks, peer_seen, expected_arrived, expected_seen,
+    hour_clicks, usual_clicks, other_hours, hour_comparable, hour_seen
 )
 with
 
@@ -104,11 +105,21 @@ select
     compared.peer_clicks as peer_clicks,
     compared.peer_seen as peer_seen,
     compared.expected_arrived as expected_arrived,
-    compared.expected_seen as expected_seen
+    compared.expected_seen as expected_seen,
+    creator_hours.clicks as hour_clicks,
+    creator_hours.usual_clicks as usual_clicks,
+    creator_hours.other_hours as other_hours,
+    creator_hours.comparable as hour_comparable,
+    creator_hours.seen as hour_seen
 from open_hours
 inner join compared
     on
         open_hours.campaign_id = compared.campaign_id
         and open_hours.creator_id = compared.creator_id
         and open_hours.page_path = compared.page_path
-        and open_hours.country = compared.country;
+        and open_hours.country = compared.country
+left join creator_hours
+    on
+        open_hours.campaign_id = creator_hours.campaign_id
+        and open_hours.creator_id = creator_hours.creator_id
+        and open_hours.hour = creator_hours.hour;
