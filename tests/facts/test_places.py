@@ -15,7 +15,7 @@ from tests.facts.histories import HOUR, MINUTE, SECOND
 
 # small, so that campaigns of a few hundred clicks reach them
 THRESHOLDS = replace(
-    Thresholds(), arrival_clicks=5, peer_clicks=10, arrival_permille=300, measured_permille=400,
+    Thresholds(), arrival_clicks=5, peer_clicks=32, arrival_permille=300, measured_permille=400,
     flood_clicks=5, flood_seen=3, flood_permille=400,
 )  # fmt: skip
 ARRIVING = {"emma": 0.1, "lena": 0.8, "mia": 0.6}
@@ -83,7 +83,7 @@ class Comparison:
             there = [each for each in inside if (each.campaign, each.page, each.country) == (campaign, page, country)]
             own = [each for each in there if each.creator == creator]
             others = [each for each in there if each.creator != creator]
-            if others:
+            if len(others) >= THRESHOLDS.peer_clicks:
                 self.places.add(place)
                 self._add(self.sums[campaign, creator], own, others)
 
@@ -94,7 +94,8 @@ class Comparison:
         sums["peer_clicks"] += len(others)
         sums["peer_seen"] += sum(each.is_seen for each in others)
         sums["arrived_1000"] += len(own) * sum(each.has_arrived for each in others) * 1000 // len(others)
-        sums["seen_1000"] += len(own) * sum(each.is_seen for each in others) * 1000 // len(others)
+        if sum(each.is_seen for each in others) >= THRESHOLDS.flood_seen:
+            sums["seen_1000"] += len(own) * sum(each.is_seen for each in others) * 1000 // len(others)
 
     def place(self, click: Click) -> tuple[str, ...]:
         """Return what a click's place is, with whose it is."""
@@ -111,7 +112,7 @@ class Comparison:
             return set()
         sums, found = self.sums[click.campaign, click.creator], set()
         clicks = sums["creator_clicks"]
-        if clicks >= 5 and sums["peer_clicks"] >= 10 and sums["arrived_1000"] >= 400 * clicks:
+        if clicks >= 5 and sums["peer_clicks"] >= THRESHOLDS.peer_clicks and sums["arrived_1000"] >= 400 * clicks:
             found |= {"no_session"} if sums["creator_arrived"] * 1000 <= 300 * clicks else set()
         if clicks >= 5 and sums["peer_seen"] >= 3 and sums["seen_1000"] >= 3_000:
             found |= {"click_flooding"} if sums["creator_seen"] * 1_000_000 <= 400 * sums["seen_1000"] else set()

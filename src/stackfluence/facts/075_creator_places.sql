@@ -7,8 +7,10 @@
 -- Rule:      Clicks are compared with those of the campaign's other creators that lead to the same page and come from
 --            the same country: pages differ in whether they have a snippet, countries in whether visitors are asked
 --            first. Where a page told of visits on the day, the hours in which it told of none are left out: it may
---            have been down. What is to be expected is each place's share of the others, added up over the creator's
---            own clicks there, in thousandths of a click and rounded down.
+--            have been down. A place counts where others have {peer_clicks} clicks, and what was seen of theirs where
+--            that were {flood_seen}: nobody is judged by what a handful did. What is to be expected is each place's
+--            share of the others, added up over the creator's own clicks there, in thousandths of a click and rounded
+--            down.
 -- Lookback:  none
 -- Lookahead: none
 
@@ -86,11 +88,12 @@ compared as (
         sum(intDiv(own_clicks * other_arrived * 1000, other_clicks)) over (
             partition by campaign_id, creator_id
         ) as expected_arrived,
-        sum(intDiv(own_clicks * other_seen * 1000, other_clicks)) over (
+        -- nothing is expected of what a handful of others' clicks did
+        sum(if(other_seen >= {flood_seen:UInt32}, intDiv(own_clicks * other_seen * 1000, other_clicks), 0)) over (
             partition by campaign_id, creator_id
         ) as expected_seen
     from beside
-    where other_clicks > 0
+    where other_clicks >= {peer_clicks:UInt32}
 )
 
 select
