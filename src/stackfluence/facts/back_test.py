@@ -92,13 +92,15 @@ def back_test(
         for name in ("create_scored_now", "create_later_now"):
             session.run(SQL[name])
         span = {"from_ms": day_ms(from_day), "to_ms": day_ms(to_day)}
-        found = [row["day"] for row in session.rows(SQL["read_days"], **asked, **chosen)]
+        runs = session.rows(SQL["runs_of_days"], **asked, **chosen)
+        found = [row["day"] for row in runs]
         clicked = session.rows(SQL["missing_days"], **asked, as_of=as_of, **span)
         result = BackTest(from_day, to_day, found, [row["day"] for row in clicked])
         if scores_again:
             result.scored_again = sum(_score(session, organization_id, as_of, now_ms, day) for day in found)
         if rules.other_thresholds():
-            _find_again(session, asked, {**chosen, **span}, policies, rules)
+            session.run(SQL["hide_shared_prefixes"], **asked, **span)
+            _find_again(session, asked, runs, policies, rules)
         rows = session.rows(
             SQL["compare_verdicts"],
             **asked,
@@ -120,12 +122,8 @@ def back_test(
     return result
 
 
-def _find_again(
-    session: Session, asked: dict[str, Any], chosen: dict[str, Any], policies: PolicyBook, rules: Rules
-) -> None:
+def _find_again(session: Session, asked: dict[str, Any], runs: list[Row], policies: PolicyBook, rules: Rules) -> None:
     """Fill `later_now`: what is found after the clicks of every day under these rules, from what its run had read."""
-    runs = session.rows(SQL["runs_of_days"], **asked, **chosen)
-    session.run(SQL["hide_shared_prefixes"], **asked, **chosen)
     as_of = -1
     for row in runs:
         if row["as_of"] != as_of:

@@ -87,18 +87,6 @@ from pointers
 inner join runs on pointers.run_id = runs.run_id
 order by day;
 
--- name: read_days
--- The days of a time span that have verdicts.
-select day
-from derived_days
-where
-    organization_id = {organization_id:String}
-    and day >= {from_day:Date}
-    and day < {to_day:Date}
-    and toUnixTimestamp(expires_at) * 1000 > {now_ms:Int64}
-group by day
-order by day;
-
 -- name: missing_days
 -- The days of a time span on which clicks were stored and which no run has judged.
 select distinct toDate(occurred_at) as day
