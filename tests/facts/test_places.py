@@ -112,9 +112,9 @@ class Comparison:
             return set()
         sums, found = self.sums[click.campaign, click.creator], set()
         clicks = sums["creator_clicks"]
-        if clicks >= 5 and sums["peer_clicks"] >= THRESHOLDS.peer_clicks and sums["arrived_1000"] >= 400 * clicks:
+        if clicks >= 5 and sums["arrived_1000"] >= 400 * clicks:
             found |= {"no_session"} if sums["creator_arrived"] * 1000 <= 300 * clicks else set()
-        if clicks >= 5 and sums["peer_seen"] >= 3 and sums["seen_1000"] >= 3_000:
+        if clicks >= 5 and sums["seen_1000"] >= 3_000:
             found |= {"click_flooding"} if sums["creator_seen"] * 1_000_000 <= 400 * sums["seen_1000"] else set()
         return found
 

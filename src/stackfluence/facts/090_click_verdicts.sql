@@ -74,15 +74,13 @@ beside as (
         prefixes.clicks as prefix_clicks,
         prefixes.links as prefix_links,
         prefixes.creators as prefix_creators,
-        -- what is expected is in thousandths
+        -- what is expected is in thousandths; a place has peers' clicks enough, or isn't there
         arrivals.is_unseen
-        and places.peer_clicks >= {peer_clicks:UInt32}
         and places.clicks >= {arrival_clicks:UInt32}
         and places.expected_arrived >= {measured_permille:UInt32} * places.clicks
         and places.arrived * 1000 <= {arrival_permille:UInt32} * places.clicks as is_no_session,
         arrivals.is_unseen
         and places.clicks >= {flood_clicks:UInt32}
-        and places.peer_seen >= {flood_seen:UInt32}
         and places.expected_seen >= {flood_seen:UInt32} * 1000
         and places.seen * 1000000 <= {flood_permille:UInt32} * places.expected_seen as is_flooding,
         arrivals.is_unseen
@@ -94,7 +92,6 @@ beside as (
         and places.other_hours >= {outlier_hours:UInt32}
         and places.hour_clicks > {outlier_clicks:UInt32}
         and places.hour_clicks > {outlier_times:UInt32} * places.usual_clicks
-        and places.peer_clicks >= {peer_clicks:UInt32}
         and places.peer_seen > 0
         and places.hour_seen * places.peer_clicks * 1000
         <= {outlier_permille:UInt32} * places.peer_seen * places.hour_comparable as is_outlier,
