@@ -33,7 +33,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+        """Start it, empty, and wait until it answers; it ends with the thread that calls this."""
         libc = ctypes.CDLL(None)
         for _ in range(5):  # the free port may be gone when the server asks for it
             port = self.port or _free_port()
@@ -41,7 +41,7 @@ class RedisServer:
             self._process = subprocess.Popen(
                 [self._binary, *options, "--dir", self._folder],
                 stdout=subprocess.DEVNULL,
-                # a test process that is killed takes its server along
+                # a test process that is killed takes its server along; the kernel means the thread
                 preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
             )
             if self._answers(port):

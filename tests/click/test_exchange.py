@@ -19,7 +19,9 @@ from stackfluence.click.velocity import (
     MINUTE_MS,
     PREFIX_A_MINUTE,
     VISITOR_A_MINUTE,
+    Key,
     Velocity,
+    Window,
     pair_of,
 )
 from stackfluence.vocabulary import TrafficReason
@@ -306,3 +308,39 @@ async def test_more_keys_than_one_batch_arrive_whole(redis: RedisServer, edge: C
         known = sums(counted)
         assert {known[BRAND, "visitor", f"visitor {number}"] for number in range(many)} == {(2, 0)}
         assert known[BRAND, "prefix", "203.0.113.0/24"] == (2 * many, 0)
+
+
+async def test_no_turn_of_the_loop_takes_more_than_a_slice_of_the_clicks_or_keys(
+    redis: RedisServer, edge: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here, to_here), (_, to_there) = edge(redis.url), edge(redis.url)
+    await settle(to_here, to_there)
+    turns = [0]
+    pause = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        assert seconds == exchange.PAUSE_SECONDS
+        turns.append(0)
+        await pause(0)
+
+    def look_at_click(link: bytes, visitor: str) -> bytes:
+        turns[-1] += 1
+        return pair_of(link, visitor)
+
+    def look_at_key(window: Window, key: Key) -> tuple[int, int]:
+        turns[-1] += 1
+        return own(window, key)
+
+    own = Window.own
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(exchange, "pair_of", look_at_click)
+    many = 40 * exchange.SLICE
+    for number in range(many):
+        here.count(BRAND, b"lnk_reel", f"visitor {number}", "203.0.113.0/24", START)
+    monkeypatch.setattr(Window, "own", look_at_key)
+    for _ in range(2):  # what was counted is told, and read once more
+        assert await to_here.share()
+    to_here._run_id = None  # as if Redis had forgotten everything
+    assert await to_here.share()
+    assert max(turns) == exchange.SLICE
+    assert sum(turns) == many + 3 * (2 * many + 3)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import islice
 from struct import pack, unpack
@@ -28,9 +28,11 @@ log = logging.getLogger(__name__)
 SECONDS = 1.0
 LAST_PAUSE_SECONDS = 30.0
 PATIENCE_SECONDS = 2.0
-SLICE = 200  # clicks or keys that are looked at in one turn of the event loop, in less than 1 ms
+SLICE = 50  # clicks or keys that are looked at in one turn of the event loop, in some 0.1 ms
+TURNS = 100  # that all clicks of an exchange are looked at in; of a faster edge, more are in each
+PAUSE_SECONDS = 0.001  # between turns: the journal's thread, whose commits answer clicks, needs the interpreter as well
 MOST_CLICKS = 200_000  # of one exchange, some 40 MB
-BATCH = 1_000  # keys that are sent at once; Redis is busy with them for about 1 ms
+BATCH = 250  # keys that are sent at once; Redis is busy with them for some 0.3 ms
 KEPT_BUCKETS = 3  # current, before, and one for clocks that differ
 EDGES = "sf:{pace}:edges"
 TOLD = "sf:{pace}:told"
@@ -67,7 +69,8 @@ end
 return table.concat(answer)
 """
 
-Counted = tuple[bytes, int, Key]  # organization, which of its windows, key
+Named = tuple[bytes, int, Key, bytes]  # organization, which of its windows, key, and the field it is told as
+Touched = dict[bytes, tuple[dict[Key, bytes], ...]]  # by organization, for each of its windows: keys, and their fields
 
 
 class _Batch:
@@ -111,15 +114,19 @@ class Exchange:
         self._others: list[tuple[str, float]] = []
         self._run_id: object = None
         self._told = 0
-        self._again: dict[Counted, bytes] = {}
+        self._again: Touched = {}
 
     async def run(self) -> None:
         """Exchange once a second until cancelled; while Redis is away, try again ever more rarely."""
         pause = self._seconds
+        took = 0.0
+        time = asyncio.get_running_loop().time
         this = asyncio.current_task()
         while this is None or not this.cancelling():  # the driver loses a cancellation now and then
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(pause - took, PAUSE_SECONDS))
+            began = time()
             is_there = await self.share()
+            took = time() - began
             pause = self._seconds if is_there else min(pause * 2, LAST_PAUSE_SECONDS)
         raise asyncio.CancelledError
 
@@ -162,8 +169,9 @@ class Exchange:
             self._velocity.clicks = []
             log.info("redis_joined", extra={"edges": self.edges})
         if has_forgotten or told != self._told:
+            await _let_go(self._again)
             self._again = {}
-            many = await self._write(self._everything(), {})
+            many = await self._write(self._everything())
             if has_forgotten and many:
                 told += 1
                 if await self._redis.incr(TOLD) != told:  # somebody else did the same meanwhile: look again
@@ -171,11 +179,11 @@ class Exchange:
                 await self._redis.pexpire(TOLD, FORGOTTEN_MS)
         self._run_id, self._told = run_id, told
 
-    def _everything(self) -> Iterator[Counted]:
+    def _everything(self) -> Iterator[Named]:
         for organization, counts in list(self._velocity.organizations.items()):
             for at, window in enumerate(counts.windows):
                 for key in window.counted():
-                    yield organization, at, key
+                    yield organization, at, key, self._field(organization, key)
 
     async def _write_changed(self) -> None:
         """Write what was counted since the last time; read it, and what was counted the time before, once more.
@@ -183,41 +191,51 @@ class Exchange:
         The second reading finds what others wrote in the meantime.
         """
         clicks, self._velocity.clicks = self._velocity.clicks or [], []
-        if len(clicks) > MOST_CLICKS:  # Redis was too slow to keep up: look through all counts instead
-            clicks, self._run_id = [], None
-        touched: dict[Counted, bytes] = {}
-        for start in range(0, len(clicks), SLICE):
-            for organization, link, visitor, prefix in clicks[start : start + SLICE]:
+        touched: Touched = {}
+        at_once = max(SLICE, len(clicks) // TURNS)
+        is_too_many = len(clicks) > MOST_CLICKS  # Redis was too slow to keep up: look through all counts instead
+        if is_too_many:
+            self._run_id = None
+        while clicks:
+            some = [] if is_too_many else clicks[-at_once:]
+            for organization, link, visitor, prefix in some:
+                keys = touched.get(organization)
+                if keys is None:
+                    keys = touched[organization] = ({}, {}, {}, {}, {})
                 if visitor:
-                    touched[organization, 0, visitor] = b""
-                    touched[organization, 1, pair_of(link, visitor)] = b""
+                    keys[0][visitor] = keys[1][pair_of(link, visitor)] = b""
                 if prefix:
-                    touched[organization, 2, prefix] = b""
-                touched[organization, 3, link] = b""
-                touched[organization, 4, organization] = b""
-            await asyncio.sleep(0)
-        again = self._again
-        self._again = touched
-        await self._write(touched, touched)
-        await self._write((each for each in again if each not in touched), again)
+                    keys[2][prefix] = b""
+                keys[3][link] = keys[4][organization] = b""
+            del clicks[-at_once:]  # bit by bit: a hundred thousand tuples at once take 10 ms
+            await asyncio.sleep(PAUSE_SECONDS)
+        again, self._again = self._again, touched
+        await self._write(self._named(touched), at_once)
+        if self.edges:
+            await self._write(_taken(again, touched), at_once)
+        await _let_go(again)
 
-    async def _write(self, counted: Iterable[Counted], fields: dict[Counted, bytes]) -> int:
-        """Write and read keys, in batches, and return how many; `fields` are the known ones, and gets the others."""
-        rest, many = iter(counted), 0
+    def _named(self, touched: Touched) -> Iterator[Named]:
+        """Yield keys with their fields, which are remembered."""
+        for organization, windows in touched.items():
+            for at, fields in enumerate(windows):
+                for key in fields:
+                    field = fields[key] = self._field(organization, key)
+                    yield organization, at, key, field
+
+    async def _write(self, counted: Iterator[Named], at_once: int = SLICE) -> int:
+        """Write and read keys, each with its field, in batches; return how many."""
+        many = 0
         batches: dict[tuple[int, int], _Batch] = {}
-        while some := list(islice(rest, SLICE)):
+        while some := list(islice(counted, at_once)):
             many += len(some)
-            for each in some:
-                organization, at, key = each
+            for organization, at, key, field in some:
                 counts = self._velocity.organizations.get(organization)
                 if counts is None:
                     continue
                 window = counts.windows[at]
                 now, before = window.own(key)
                 if now or before:
-                    field = fields.get(each)
-                    if not field:
-                        field = fields[each] = self._field(organization, key)
                     batch = batches.get((at, window.bucket))
                     if batch is None:
                         batch = batches[at, window.bucket] = _Batch(window.bucket)
@@ -228,7 +246,7 @@ class Exchange:
                     batch.before.append(before)
             for name in [name for name, batch in batches.items() if len(batch.keys) >= BATCH]:
                 await self._swap(batches.pop(name))
-            await asyncio.sleep(0)
+            await asyncio.sleep(PAUSE_SECONDS)
         for batch in batches.values():
             await self._swap(batch)
         return many
@@ -255,13 +273,29 @@ class Exchange:
         if sums.count(0) == len(sums):  # as nearly always: nobody else saw any of them
             return
         told = unpack(f"<{2 * many}I", sums)
-        for start in range(0, many, SLICE):
-            for at in range(start, min(start + SLICE, many)):
-                if told[at] or told[many + at]:
-                    batch.windows[at].learn(batch.bucket, batch.keys[at], told[at])
-                    batch.windows[at].learn(batch.bucket - 1, batch.keys[at], told[many + at])
-            await asyncio.sleep(0)
+        for at in range(many):
+            if told[at] or told[many + at]:
+                batch.windows[at].learn(batch.bucket, batch.keys[at], told[at])
+                batch.windows[at].learn(batch.bucket - 1, batch.keys[at], told[many + at])
 
     def _field(self, organization: bytes, key: Key) -> bytes:
         text = key if isinstance(key, bytes) else key.encode()
         return blake2b(b"%b\0%b" % (organization, text), digest_size=8, key=self._key).digest()
+
+
+def _taken(again: Touched, touched: Touched) -> Iterator[Named]:
+    """Take out keys with their fields, but for those that are touched."""
+    for organization, windows in again.items():
+        for at, fields in enumerate(windows):
+            now = touched[organization][at] if organization in touched else {}
+            while fields:
+                key, field = fields.popitem()
+                if key not in now:
+                    yield organization, at, key, field
+
+
+async def _let_go(touched: Touched) -> None:
+    """Empty it bit by bit: a hundred thousand keys at once take 10 ms."""
+    rest = _taken(touched, {})
+    while list(islice(rest, 10 * SLICE)):
+        await asyncio.sleep(PAUSE_SECONDS)
